@@ -1,0 +1,240 @@
+"""`ModelRollout.status`: written by the operator, `control` (and `phase: RollingBack`) aside."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from modelrollout.api.fields import AnyPercent, Model, Time
+from modelrollout.api.rollout import MAX_GATES, MAX_WEIGHTS, ServiceRef
+
+Word = Annotated[str, Field(max_length=128)]
+Sentence = Annotated[str, Field(max_length=1024)]
+Count = Annotated[int, Field(ge=0)]
+MAX_COMMANDS = 20
+
+
+class Phase(StrEnum):
+    """A printed summary that no rule reads."""
+
+    PENDING = "Pending"
+    SHADOW = "Shadow"
+    CANARY = "Canary"
+    FULL = "Full"
+    PROMOTED = "Promoted"
+    ROLLING_BACK = "RollingBack"
+    ROLLED_BACK = "RolledBack"
+    HELD = "Held"
+    INVALID = "Invalid"
+
+
+class Verdict(StrEnum):
+    """What a gate says of the candidate."""
+
+    PASS = "Pass"  # noqa: S105 - a verdict, not a password
+    FAIL = "Fail"
+    UNKNOWN = "Unknown"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    PROMOTED = "Promoted"
+    ROLLED_BACK = "RolledBack"
+    SUPERSEDED = "Superseded"
+
+
+class Cause(StrEnum):
+    """Why the target is what it is."""
+
+    STARTED = "Started"
+    GATES_PASSED = "GatesPassed"
+    GATE_FAILED = "GateFailed"
+    CATASTROPHE = "Catastrophe"
+    CANDIDATE_UNREADY = "CandidateUnready"
+    DEADLINE = "Deadline"
+    METRICS_LOST = "MetricsLost"
+    MANUAL = "Manual"
+    SUPERSEDED = "Superseded"
+    PLAN_CHANGED = "PlanChanged"
+    PROMOTED = "Promoted"
+
+
+class Condition(Model):
+    """One statement about the rollout, as `metav1.Condition` has it."""
+
+    type: Word = Field(description="Ready, Reconciling, Stalled, Held, RollbackReady, MetricsAvailable or RouteInSync.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether the statement holds.")
+    observed_generation: int | None = Field(None, description="Generation of spec that this speaks of.")
+    last_transition_time: Time = Field(description="When status last changed.")
+    reason: Word = Field(description="A CamelCase word for machines.")
+    message: Annotated[str, Field(max_length=4096)] = Field(description="A sentence for people that says what to do.")
+
+
+class Request(Model):
+    """A message to the operator, put into the inbox by a person or a pipeline."""
+
+    reason: Annotated[str, Field(max_length=1024)] | None = Field(
+        None, description="Why; shown in status, events and logs."
+    )
+    requested_by: Annotated[str, Field(max_length=256)] | None = Field(None, description="Who asks.")
+
+
+class Control(Model):
+    """The inbox: write a message, the operator takes it out when it acts on it."""
+
+    rollback: Request | None = Field(
+        None, description="Baseline 100, mirror off, at once; in every phase, and after promotion."
+    )
+    hold: Request | None = Field(None, description="Stay at the present shares until resume.")
+    resume: Request | None = Field(
+        None, description="Go on after a hold, a missed deadline or a foreign change of the route."
+    )
+    retry: Request | None = Field(None, description="Try a candidate again that was rolled back.")
+
+
+class Command(StrEnum):
+    """A message of the inbox."""
+
+    ROLLBACK = "rollback"
+    HOLD = "hold"
+    RESUME = "resume"
+    RETRY = "retry"
+
+
+class HandledCommand(Model):
+    """A message that was taken out of the inbox, and what came of it."""
+
+    command: Command = Field(description="What was asked.")
+    reason: Sentence | None = Field(None, description="Why, in the words of who asked.")
+    requested_by: Word | None = Field(None, description="Who asked, unverified.")
+    handled_at: Time = Field(description="When the operator acted on it.")
+    result: Sentence = Field(description="What the operator did.")
+
+
+class VersionStatus(Model):
+    """A version as an attempt knows it, also after spec has moved on."""
+
+    version: Word = Field(description="Name of the version.")
+    digest: Word = Field(description="Identity: hash of version, artifact and service.")
+    service: ServiceRef = Field(description="The Service that serves it.")
+
+
+class Serving(VersionStatus):
+    """The version that serves: the last promoted one, or the baseline before that."""
+
+    since: Time = Field(description="Since when.")
+
+
+class TargetStatus(Model):
+    """The shares that the route should have now."""
+
+    candidate: AnyPercent = Field(description="Percentage of live requests for the candidate.")
+    mirror: AnyPercent = Field(description="Percentage of live requests copied to the candidate.")
+    since: Time = Field(description="Since when the route should be so.")
+    cause: Cause = Field(description="Why.")
+
+
+class RouteStatus(Model):
+    """What was last read back from the routing object."""
+
+    kind: Word = Field(description="Kind of the routing object.")
+    name: Word = Field(description="Name of the routing object.")
+    candidate: AnyPercent = Field(description="Percentage of live requests for the candidate.")
+    mirror: AnyPercent = Field(description="Percentage of live requests copied to the candidate.")
+    since: Time = Field(description="Since when these shares have been read there.")
+
+
+class Tally(Model):
+    """Requests of both versions in a step, and how many were bad."""
+
+    total: Count = Field(description="Requests of the candidate.")
+    bad: Count = Field(description="Bad ones among them.")
+    baseline_total: Count = Field(0, description="Requests of the baseline in the same window.")
+    baseline_bad: Count = Field(0, description="Bad ones among them.")
+
+
+class GateStatus(Model):
+    """A gate's last verdict, and the numbers behind it."""
+
+    name: Word = Field(description="Name of the gate.")
+    verdict: Verdict = Field(description="Pass, Fail or Unknown.")
+    reason: Word = Field(description="A CamelCase word for machines.")
+    message: Sentence = Field(description="The numbers in a sentence.")
+    value: Word | None = Field(None, description="What was measured.")
+    limit: Word | None = Field(None, description="What is allowed.")
+    samples: Count | None = Field(None, description="Requests of the candidate that were judged.")
+    evaluated_at: Time = Field(description="When these numbers were measured.")
+    tally: Tally | None = Field(None, description="Counts of the present step.")
+    earlier: list[Tally] = Field(
+        [],
+        max_length=MAX_WEIGHTS,
+        description="Counts of the stage's earlier steps: evidence against is never forgotten.",
+    )
+
+
+class RollbackStatus(Model):
+    """A rollback that was decided."""
+
+    cause: Cause = Field(description="Why.")
+    message: Sentence = Field(description="The sentence that goes with it.")
+    since: Time = Field(description="When it was decided.")
+
+
+class Attempt(Model):
+    """One try of one candidate, from the first step to the end."""
+
+    number: Count = Field(description="Counts the attempts of this rollout, from 1.")
+    candidate: VersionStatus = Field(description="The version that is tried.")
+    baseline: VersionStatus | None = Field(None, description="The version to go back to; none at a first deployment.")
+    plan: Word = Field(
+        description="Digest of the plan and gates: when it changes, the stage's clock and evidence restart."
+    )
+    stage: Word = Field(description="Name of the present stage.")
+    step: Count = Field(description="Index of the present weight within the stage, from 0.")
+    started_at: Time = Field(description="When the attempt started.")
+    stage_started_at: Time = Field(description="When the stage started.")
+    step_started_at: Time = Field(description="When the step was decided.")
+    applied_at: Time | None = Field(
+        None, description="When the step's shares were first read back: from here its clock and evidence run."
+    )
+    resumed_at: Time | None = Field(None, description="When a person last said resume: the deadline counts from here.")
+    target: TargetStatus = Field(description="The shares that the route should have now.")
+    gates: list[GateStatus] = Field([], max_length=2 * MAX_GATES, description="The gates' last verdicts.")
+    unready_since: Time | None = Field(None, description="Since when the candidate has had no ready endpoint.")
+    metrics_lost_since: Time | None = Field(None, description="Since when no gate has had usable metrics.")
+    rollback: RollbackStatus | None = Field(None, description="The rollback that was decided, if any.")
+    outcome: Outcome | None = Field(None, description="How it ended; none while it runs.")
+    ended_at: Time | None = Field(None, description="When it ended.")
+
+
+class HeldStatus(Model):
+    """A hold that a person asked for; it lasts until resume."""
+
+    since: Time = Field(description="Since when.")
+    reason: Sentence | None = Field(None, description="Why.")
+    requested_by: Word | None = Field(None, description="Who asked, unverified.")
+
+
+class ModelRolloutStatus(Model):
+    """Where the rollout stands."""
+
+    observed_generation: int = Field(
+        -1, ge=-1, description="Generation of spec that status speaks of; -1 before the first look."
+    )
+    phase: Phase | None = Field(
+        None, description="A printed summary. Writing RollingBack here counts as control.rollback."
+    )
+    weight: Word | None = Field(
+        None, description="The candidate's percentage of live requests, or of copies, for printing."
+    )
+    gates: Word | None = Field(None, description="Gates that pass of all, for printing.")
+    conditions: list[Condition] = Field([], max_length=16, description="The contract for machines.")
+    serving: Serving | None = Field(None, description="The version that serves.")
+    attempt: Attempt | None = Field(None, description="The present attempt, or the last one.")
+    route: RouteStatus | None = Field(None, description="What was last read back from the routing object.")
+    held: HeldStatus | None = Field(None, description="A person's hold.")
+    control: Control | None = Field(None, description="The inbox for people: the only part of status that is theirs.")
+    commands: list[HandledCommand] = Field(
+        [], max_length=MAX_COMMANDS, description="The last messages that were acted on."
+    )

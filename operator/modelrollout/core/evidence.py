@@ -1,0 +1,90 @@
+"""What is asked of a metrics source, and what it may answer."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from modelrollout.api.rollout import Gate, Metrics
+from modelrollout.core.stats import Counts
+
+
+class Unknown(StrEnum):
+    """Why a gate does not know. The first three pass with time; the others need somebody to look."""
+
+    WARMING_UP = "WarmingUp"
+    NEED_REQUESTS = "NeedRequests"
+    NEED_EVIDENCE = "NeedEvidence"
+    NO_DATA = "NoData"
+    NOT_A_NUMBER = "NotANumber"
+    INFINITE = "Infinite"
+    MANY_SERIES = "ManySeries"
+    WARNINGS = "Warnings"
+    STALE = "Stale"
+    CLOCK_SKEW = "ClockSkew"
+    TIMED_OUT = "TimedOut"
+    UNREACHABLE = "Unreachable"
+    REFUSED = "Refused"
+    MALFORMED = "Malformed"
+    NO_BUCKET = "NoBucket"
+    COUNTS_SHRANK = "CountsShrank"
+
+    @property
+    def is_collecting(self) -> bool:
+        """Whether more requests or more time will settle it by themselves."""
+        return self in {Unknown.WARMING_UP, Unknown.NEED_REQUESTS, Unknown.NEED_EVIDENCE}
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One version as metrics know it: where it runs and on which routing object."""
+
+    namespace: str
+    route_kind: str
+    route_name: str
+    service: str
+    port: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Ask what `gate` needs to know of the requests from `since` until `until`; both aware, UTC.
+
+    `baseline` is `None` at a first deployment, and while the baseline has no live requests to compare with.
+    """
+
+    metrics: Metrics
+    gate: Gate
+    candidate: Track
+    baseline: Track | None
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NoData:
+    """The source cannot say, and why."""
+
+    reason: Unknown
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Requests in the window, and how many of them were bad, of both versions.
+
+    `baseline` is `None` where the question had none.
+    """
+
+    candidate: Counts
+    baseline: Counts | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The value of a PromQL expression; finite."""
+
+    value: float
+
+
+Answer = Counted | Measured | NoData

@@ -1,0 +1,101 @@
+"""Shares of traffic, and what a look at a route may find."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from modelrollout.api.fields import ALL, NONE, Percent
+from modelrollout.api.rollout import ServiceRef, Traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What a whole route gives the candidate; the baseline has the rest of the live requests."""
+
+    candidate: Percent
+    mirror: Percent
+
+    def __str__(self) -> str:
+        return f"mirror {self.mirror}%" if self.mirror > NONE else f"{self.candidate}%"
+
+
+BASELINE_ONLY = Shares(NONE, NONE)
+CANDIDATE_ONLY = Shares(ALL, NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The routing object of one rollout, and the two backends on it.
+
+    `baseline` is `None` at a first deployment: then only `CANDIDATE_ONLY` can be written.
+    """
+
+    namespace: str
+    rollout: str
+    traffic: Traffic
+    baseline: ServiceRef | None
+    candidate: ServiceRef
+
+
+class Acceptance(StrEnum):
+    """What the gateway says of the route as it stands now; no proof that traffic follows it."""
+
+    ACCEPTED = "Accepted"
+    WAITING = "Waiting"
+    REJECTED = "Rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """The route stands as this operator last wrote it.
+
+    `guard` is the resourceVersion that a write must still find; `detail` says why it was not accepted.
+    """
+
+    shares: Shares
+    guard: str
+    acceptance: Acceptance = Acceptance.ACCEPTED
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Somebody else wrote the shares last. `shares` is `None` where they involve other backends than ours."""
+
+    shares: Shares | None
+    manager: str
+    guard: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unmanaged:
+    """There is no routing object yet; a write makes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Something outside has to be mended first: a word for machines, and a sentence with the remedy."""
+
+    reason: str
+    message: str
+
+
+Route = Routed | Foreign | Unmanaged | Blocked
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the router behind a route can do. `remedy` says what to do where it cannot mirror."""
+
+    mirror: bool
+    fractional_mirror: bool
+    remedy: str = ""
+
+
+class Endpoints(StrEnum):
+    """What stands behind a Service."""
+
+    READY = "Ready"
+    NONE_READY = "NoneReady"
+    NO_SERVICE = "NoService"
+    NO_PORT = "NoPort"

@@ -1,0 +1,1 @@
+"""The loop around the core: store, queue, workers. Knows `core` and `api`; the rest through `ports`."""

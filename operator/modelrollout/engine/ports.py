@@ -1,0 +1,110 @@
+"""What the engine needs of the world, and the four ways in which the world says no."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from modelrollout.api.rollout import Gate, Metrics, ServiceRef, Workload
+from modelrollout.core.evidence import Answer, Question
+from modelrollout.core.events import Event
+from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Place, Route, Shares
+
+
+class Conflict(Exception):
+    """The object has changed since it was read: read it again and decide anew."""
+
+
+class Gone(Exception):
+    """The object is no longer there: forget it."""
+
+
+class Refused(Exception):
+    """The API server said no for good; its sentence is the argument. Tell the user."""
+
+
+class Unavailable(Exception):
+    """The other side cannot be had now: come back later.
+
+    `retry_after` is what it asked for, if it did.
+    """
+
+    def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def __call__(self) -> datetime:
+        """Return the present time: aware, UTC."""
+        ...
+
+
+class Driver(Protocol):
+    """Reads and writes one kind of routing object. Each method may raise the four errors above."""
+
+    kind: str
+
+    def name_of(self, place: Place) -> str:
+        """Return the name of the routing object."""
+        ...
+
+    async def capabilities(self, place: Place) -> Capabilities | Blocked:
+        """Return what the router can do, or what keeps anybody from knowing."""
+        ...
+
+    async def read(self, place: Place, *, live: bool = False) -> Route:
+        """Return the route as it stands; `live` asks the API server even where a watch keeps a copy."""
+        ...
+
+    async def write(self, place: Place, shares: Shares, guard: str | None) -> Route:
+        """Make the route give these shares, and return it as it was read back.
+
+        `guard` is from the `read` that this write was decided on, `None` where that found nothing.
+        A route that gives these shares already, by our own hand, is not written.
+
+        Raises:
+            Conflict: the route is no longer as `guard` knew it.
+        """
+        ...
+
+
+class Source(Protocol):
+    """Where samples come from. Never raises: whatever is odd is `NoData` with its reason."""
+
+    def check(self, metrics: Metrics, gates: Sequence[Gate]) -> Blocked | None:
+        """Return what keeps these gates from being judged at all: an unknown source, a metric not named."""
+        ...
+
+    async def measure(self, question: Question) -> Answer:
+        """Return what the source knows, within its own time limit."""
+        ...
+
+
+class Cluster(Protocol):
+    """The API server, as far as the engine needs it. Each method may raise the four errors above."""
+
+    async def get_rollout(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return the object as it stands now."""
+        ...
+
+    async def patch_status(self, namespace: str, name: str, guard: str, patch: dict[str, Any]) -> dict[str, Any]:
+        """Merge `patch` into status if the object is still at resourceVersion `guard`; return the new object.
+
+        Raises:
+            Conflict: it is not.
+        """
+        ...
+
+    async def post_event(self, rollout: dict[str, Any], event: Event) -> None:
+        """Post an event about the object."""
+        ...
+
+    def endpoints(self, namespace: str, service: ServiceRef) -> Endpoints:
+        """Return what stands behind a Service, as the watches last said."""
+        ...
+
+    async def workload_problem(self, namespace: str, workload: Workload) -> str | None:
+        """Return why the workload is not fully up to date and available, `None` if it is."""
+        ...

@@ -1,0 +1,1 @@
+"""One driver a router. Knows `core`, `api` and `engine.ports`."""
