@@ -1,7 +1,15 @@
-"""What people are told with `kubectl describe`."""
+"""What people are told with `kubectl describe`: the transitions between two statuses."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
+
+from modelrollout.api.status import Attempt, Condition, ModelRolloutStatus, Outcome, Verdict
+from modelrollout.core.case import Case
+from modelrollout.core.gates import is_lost
+from modelrollout.core.verbs import Go, Verb
+
+LONGEST_NOTE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +23,97 @@ class Event:
     reason: str
     action: str
     note: str
+
+
+def events_between(before: Case, after: Case, verb: Verb) -> tuple[Event, ...]:
+    """Return what happened from one status to the next, with numbers, and the runbook on what is bad news."""
+    old, new = before.status, after.status
+    runbook = before.rollout.spec.owner.runbook_url if before.rollout.spec else None
+    found = [*_commands(old, new), *_ignored(before), *_attempt(old.attempt, new.attempt, verb), *_conditions(old, new)]
+    return tuple(_finished(event, runbook) for event in found)
+
+
+def _finished(event: Event, runbook: str | None) -> Event:
+    tail = f" Runbook: {runbook}" if runbook and event.type == "Warning" and runbook not in event.note else ""
+    return Event(event.type, event.reason, event.action, event.note[: LONGEST_NOTE - len(tail)] + tail)
+
+
+def _commands(old: ModelRolloutStatus, new: ModelRolloutStatus) -> Iterator[Event]:
+    for handled in new.commands:
+        if handled not in old.commands:
+            who = f" by {handled.requested_by}" if handled.requested_by else ""
+            why = f" ({handled.reason})" if handled.reason else ""
+            note = f"control.{handled.command}{who}{why}: {handled.result}"
+            yield Event("Normal", "CommandHandled", handled.command.capitalize(), note)
+
+
+def _ignored(before: Case) -> Iterator[Event]:
+    for part in before.rollout.ignored:
+        note = (
+            f"status.{part} could not be read and was dropped; the operator writes status, people only status.control"
+        )
+        yield Event("Warning", "StatusIgnored", "Read", note)
+
+
+def _attempt(old: Attempt | None, new: Attempt | None, verb: Verb) -> Iterator[Event]:
+    if new is None:
+        return
+    known = old if old and old.number == new.number else None
+    name = new.candidate.version
+    if known is None:
+        base = new.baseline.version if new.baseline else "nothing"
+        yield Event(
+            "Normal", "AttemptStarted", "Start", f"attempt {new.number}: {name} on top of {base}, stage {new.stage}"
+        )
+    elif (known.stage, known.step, known.step_started_at) != (new.stage, new.step, new.step_started_at):
+        note = verb.message if isinstance(verb, Go) else f"stage {new.stage}, step {new.step}"
+        yield Event("Normal", "StepStarted", "Promote", note)
+    yield from _gates(known, new)
+    if new.rollback and not (known and known.rollback):
+        yield Event("Warning", "RollingBack", "RollBack", f"{new.rollback.cause}: {new.rollback.message}")
+    if new.outcome and not (known and known.outcome):
+        yield _outcome(new, new.outcome)
+
+
+def _gates(known: Attempt | None, new: Attempt) -> Iterator[Event]:
+    before = {gate.name: gate for gate in known.gates} if known else {}
+    for gate in new.gates:
+        was = before.get(gate.name)
+        if was and (was.verdict, is_lost(was)) == (gate.verdict, is_lost(gate)):
+            continue
+        note = f"gate {gate.name} in stage {new.stage}: {gate.message}"
+        if gate.verdict is Verdict.FAIL:
+            yield Event("Warning", "GateFailed", "Judge", note)
+        elif is_lost(gate):
+            yield Event("Warning", "GateUnknown", "Judge", f"{note} ({gate.reason})")
+        elif gate.verdict is Verdict.PASS:
+            yield Event("Normal", "GatePassed", "Judge", note)
+
+
+def _outcome(attempt: Attempt, outcome: Outcome) -> Event:
+    name = attempt.candidate.version
+    match outcome:
+        case Outcome.PROMOTED:
+            return Event("Normal", "Promoted", "Promote", f"version {name} now serves")
+        case Outcome.SUPERSEDED:
+            return Event("Normal", "Superseded", "RollBack", f"version {name} gave way to a newer candidate")
+        case Outcome.ROLLED_BACK:
+            took = attempt.ended_at - attempt.rollback.since if attempt.ended_at and attempt.rollback else None
+            spent = f" in {took.total_seconds():.2f}s" if took else ""
+            base = attempt.baseline.version if attempt.baseline else "the baseline"
+            return Event(
+                "Warning", "RolledBack", "RollBack", f"version {name} has no traffic any more, {base} serves{spent}"
+            )
+
+
+def _conditions(old: ModelRolloutStatus, new: ModelRolloutStatus) -> Iterator[Event]:
+    for kind, reason in (("Held", "Held"), ("Stalled", "Stalled")):
+        was, now = _true(old, kind), _true(new, kind)
+        if now and (was is None or was.reason != now.reason) and now.reason != "RolledBack":
+            yield Event("Warning", reason, "Hold", f"{now.reason}: {now.message}")
+        elif was and now is None and was.reason != "RolledBack":
+            yield Event("Normal", f"No{reason}", "Hold", f"no longer {reason.lower()} for {was.reason}")
+
+
+def _true(status: ModelRolloutStatus, kind: str) -> Condition | None:
+    return next((c for c in status.conditions if c.type == kind and c.status == "True"), None)

@@ -1,7 +1,7 @@
 """What is asked of a metrics source, and what it may answer."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from modelrollout.api.rollout import Gate, Metrics
@@ -51,6 +51,7 @@ class Question:
     """Ask what `gate` needs to know of the requests from `since` until `until`; both aware, UTC.
 
     `baseline` is `None` at a first deployment, and while the baseline has no live requests to compare with.
+    A newest sample older than `freshness` at `until` is too old to judge by.
     """
 
     metrics: Metrics
@@ -59,6 +60,7 @@ class Question:
     baseline: Track | None
     since: datetime
     until: datetime
+    freshness: timedelta
 
 
 @dataclass(frozen=True, slots=True)

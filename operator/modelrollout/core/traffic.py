@@ -85,17 +85,23 @@ Route = Routed | Foreign | Unmanaged | Blocked
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the router behind a route can do. `remedy` says what to do where it cannot mirror."""
+    """What the router behind a route can do.
+
+    `mirror_percent`: it honours percentages below 100; `fractional_mirror`: also broken ones, such as 0.5.
+    `remedy` ends the sentence "stage x copies requests, and …" where it cannot.
+    """
 
     mirror: bool
+    mirror_percent: bool
     fractional_mirror: bool
     remedy: str = ""
 
 
 class Endpoints(StrEnum):
-    """What stands behind a Service."""
+    """What stands behind a Service; `UNKNOWN` keeps weight from growing, and never stops a rollback."""
 
     READY = "Ready"
     NONE_READY = "NoneReady"
     NO_SERVICE = "NoService"
     NO_PORT = "NoPort"
+    UNKNOWN = "Unknown"

@@ -1,0 +1,57 @@
+"""The policy: rules from the one that outranks all others to the one that always has an answer."""
+
+from modelrollout.core.case import Case
+from modelrollout.core.inbox import take_commands
+from modelrollout.core.projection import Decision, project
+from modelrollout.core.rules import (
+    apply_target,
+    begin,
+    finish_rollback,
+    follow_plan,
+    hold_at_deadline,
+    hold_for_people,
+    hold_on_failed_gate,
+    hold_on_foreign_route,
+    hold_on_unknown,
+    obey_people,
+    promote,
+    refuse_bad_spec,
+    rest,
+    return_superseded,
+    stall_on_missing,
+    start_evidence_again,
+    stop_catastrophe,
+    stop_on_failed_gate,
+    stop_unready,
+    wait,
+)
+
+RULES = (
+    obey_people,
+    finish_rollback,
+    refuse_bad_spec,
+    return_superseded,
+    rest,
+    begin,
+    stop_unready,
+    follow_plan,
+    stop_catastrophe,
+    stop_on_failed_gate,
+    stall_on_missing,
+    hold_on_foreign_route,
+    apply_target,
+    hold_for_people,
+    hold_on_failed_gate,
+    start_evidence_again,
+    hold_on_unknown,
+    hold_at_deadline,
+    promote,
+    wait,
+)
+
+
+def decide(case: Case) -> Decision:
+    """Return what to write, to tell and when to look again: what the first rule with an opinion says."""
+    taken = take_commands(case)
+    verb = next(verb for rule in RULES if (verb := rule(taken)) is not None)
+    return project(case, taken, verb)

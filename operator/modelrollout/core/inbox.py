@@ -1,0 +1,141 @@
+"""The inbox: messages of people are taken out, answered and filed, in the same write that acts on them."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from modelrollout.api.status import (
+    MAX_COMMANDS,
+    Command,
+    Control,
+    HandledCommand,
+    HeldStatus,
+    ModelRolloutStatus,
+    Outcome,
+    Phase,
+    Request,
+)
+from modelrollout.core.case import Case, asks_for_rollback
+from modelrollout.core.traffic import Endpoints
+
+PHASE_EDIT = Request(reason=f"phase: {Phase.ROLLING_BACK} was written")
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackAnswer:
+    """Whether a rollback that a person asks for can be had now, and the sentence that answers it."""
+
+    possible: bool
+    sentence: str
+
+
+def take_commands(case: Case) -> Case:
+    """Return the case with an empty inbox: holds set or lifted, each message filed with what came of it.
+
+    `case.taken` then says which were there; `obey_people` acts on a rollback, `begin` on a retry.
+    """
+    requests = _requests(case)
+    if not requests:
+        return case
+    status = case.status.model_copy(update={"control": None})
+    handled = []
+    for command, request in requests.items():
+        status, result = _handle(case, status, command, request, requests)
+        handled.append(_filed(command, request, result, case.now))
+    commands = [*status.commands, *handled][-MAX_COMMANDS:]
+    status = status.model_copy(update={"commands": commands})
+    return replace(
+        case,
+        rollout=replace(case.rollout, status=status),
+        taken={command: request.reason for command, request in requests.items()},
+    )
+
+
+def rollback_answer(case: Case) -> RollbackAnswer:
+    """Return whether the way back is open, and why or why not."""
+    attempt, last, serving = case.attempt, case.status.attempt, case.serving
+    if attempt and attempt.rollback:
+        return RollbackAnswer(possible=False, sentence="already rolling back")
+    if attempt and attempt.baseline is None:
+        return RollbackAnswer(possible=False, sentence="refused: this is the first deployment, there is no baseline")
+    if attempt:
+        return RollbackAnswer(possible=True, sentence="rolling back")
+    if case.wanted and serving and serving.digest != case.wanted.digest:
+        if last and last.outcome is Outcome.ROLLED_BACK and last.candidate.digest == case.wanted.digest:
+            return RollbackAnswer(possible=False, sentence="nothing to do: the baseline has all the traffic")
+        return RollbackAnswer(possible=True, sentence="the candidate is refused before it started")
+    return _answer_after_promotion(case)
+
+
+def _answer_after_promotion(case: Case) -> RollbackAnswer:
+    last, until = case.status.attempt, case.retained_until
+    if last is None or until is None or last.baseline is None:
+        return RollbackAnswer(possible=False, sentence="refused: no earlier version is known to go back to")
+    if case.now > until:
+        sentence = f"refused: {last.baseline.version} was kept until {until:%Y-%m-%d %H:%M} UTC; make it the candidate"
+        return RollbackAnswer(possible=False, sentence=sentence)
+    if case.seen.baseline not in {Endpoints.READY, Endpoints.UNKNOWN}:
+        sentence = f"refused: Service {last.baseline.service.name} of {last.baseline.version} has no ready endpoint"
+        return RollbackAnswer(possible=False, sentence=sentence)
+    return RollbackAnswer(possible=True, sentence="rolling back")
+
+
+def _requests(case: Case) -> dict[Command, Request]:
+    """Return what is in the inbox, in the order of what outranks what."""
+    control = case.status.control or Control()
+    found = {
+        Command.ROLLBACK: control.rollback or (PHASE_EDIT if asks_for_rollback(case.rollout) else None),
+        Command.HOLD: control.hold,
+        Command.RESUME: control.resume,
+        Command.RETRY: control.retry,
+    }
+    return {command: request for command, request in found.items() if request is not None}
+
+
+def _handle(
+    case: Case,
+    status: ModelRolloutStatus,
+    command: Command,
+    request: Request,
+    requests: dict[Command, Request],
+) -> tuple[ModelRolloutStatus, str]:
+    if command is Command.ROLLBACK:
+        return status, rollback_answer(case).sentence
+    if command is Command.HOLD:
+        by = request.requested_by[:128] if request.requested_by else None
+        held = HeldStatus(since=case.now, reason=request.reason, requested_by=by)
+        return status.model_copy(update={"held": held}), "held until resume"
+    if command is Command.RESUME:
+        attempt = status.attempt
+        if attempt and attempt.outcome is None:
+            attempt = attempt.model_copy(update={"resumed_at": case.now})
+        return status.model_copy(update={"held": None, "attempt": attempt}), "resumed"
+    if Command.ROLLBACK in requests:
+        return status, "ignored: a rollback was asked for at the same time"
+    return status, _retry_answer(case)
+
+
+def _retry_answer(case: Case) -> str:
+    last = case.status.attempt
+    if can_retry(case):
+        return "trying again"
+    if last is None or last.outcome is not Outcome.ROLLED_BACK:
+        return "nothing to do: no candidate was rolled back"
+    return "nothing to do: spec names another candidate by now"
+
+
+def can_retry(case: Case) -> bool:
+    """Whether spec still asks for the candidate that was rolled back."""
+    last = case.status.attempt
+    return bool(
+        last and last.outcome is Outcome.ROLLED_BACK and case.wanted and case.wanted.digest == last.candidate.digest
+    )
+
+
+def _filed(command: Command, request: Request, result: str, now: datetime) -> HandledCommand:
+    return HandledCommand(
+        command=command,
+        reason=request.reason,
+        requested_by=request.requested_by[:128] if request.requested_by else None,
+        handled_at=now,
+        result=result,
+    )

@@ -1,0 +1,108 @@
+"""What has to be there before traffic moves, or may move on: Services, endpoints, routes, metrics, people's consent."""
+
+from modelrollout.api.fields import NONE
+from modelrollout.api.status import Command
+from modelrollout.core.case import Case
+from modelrollout.core.plan import unmet_need
+from modelrollout.core.traffic import CANDIDATE_ONLY, Blocked, Endpoints, Foreign, Shares
+from modelrollout.core.verbs import Hold, Stall
+
+
+def persons_hold(case: Case) -> Hold | None:
+    """Return the hold that a person asked for, in the inbox or by spec.paused."""
+    if held := case.status.held:
+        who = f" by {held.requested_by}" if held.requested_by else ""
+        why = f": {held.reason}" if held.reason else ""
+        return Hold("HeldByPerson", f"held{who} since {held.since:%Y-%m-%d %H:%M} UTC{why}. control.resume goes on")
+    if case.spec.paused:
+        return Hold("Paused", "spec.paused is true: set it to false to go on")
+    return None
+
+
+def refusal_to_start(case: Case) -> Stall | Hold | None:
+    """What keeps an attempt from starting, before any traffic moves."""
+    plan = case.plan
+    missing = missing_outside(case)
+    if missing is None and isinstance(case.seen.capabilities, Blocked):
+        missing = case.seen.capabilities
+    elif missing is None and not isinstance(case.seen.capabilities, Blocked):
+        missing = unmet_need(plan, case.seen.capabilities)
+    if missing:
+        return Stall(missing.reason, missing.message)
+    foreign = case.seen.route
+    if isinstance(foreign, Foreign) and (foreign.shares is None or foreign.shares.candidate > NONE):
+        if Command.RESUME in case.taken or case.shares_seen == case.target:
+            return hold_for_backends(case)
+        return Hold(
+            "RouteChanged",
+            f"{foreign.manager} set {foreign.shares or 'other backends'} on {case.seen.route_kind} {case.seen.route_name}:"
+            " give the baseline everything there, or control.resume to let the operator do it",
+        )
+    return hold_for_backends(case)
+
+
+def hold_for_backends(case: Case) -> Hold | None:
+    """No weight for a version that is not there to take it."""
+    for endpoints, what in ((case.seen.baseline, "baseline"), (case.seen.candidate, "candidate")):
+        if endpoints is not None and endpoints is not Endpoints.READY:
+            reason = f"{what.capitalize()}NotReady"
+            return Hold(reason, f"the Service of the {what} {lack_of(endpoints)}: start its pods, it goes on by itself")
+    if case.seen.workload:
+        return Hold("WorkloadNotReady", f"{case.seen.workload}: it goes on by itself when all replicas are available")
+    return None
+
+
+def missing_outside(case: Case) -> Blocked | None:
+    """What only the operator can know: metrics source, route and Services."""
+    place = case.place
+    if place is None:
+        return Blocked("InvalidSpec", case.rollout.problem or "spec.traffic cannot be read")
+    if case.seen.metrics:
+        return case.seen.metrics
+    if isinstance(case.seen.route, Blocked):
+        return case.seen.route
+    for endpoints, service, what in (
+        (case.seen.baseline, place.baseline, "baseline"),
+        (case.seen.candidate, place.candidate, "candidate"),
+    ):
+        if service and endpoints is Endpoints.NO_SERVICE:
+            return Blocked(
+                "ServiceMissing",
+                f"Service {service.name} of the {what} does not exist in namespace {place.namespace}: create it, or"
+                f" correct spec.{what}.service.name",
+            )
+        if service and endpoints is Endpoints.NO_PORT:
+            return Blocked(
+                "ServicePortMissing",
+                f"Service {service.name} of the {what} has no port {service.port}: correct spec.{what}.service.port",
+            )
+    return None
+
+
+def baseline_can_serve(case: Case) -> bool:
+    """False only where going back would turn a working candidate into an outage."""
+    dead = case.seen.baseline in {Endpoints.NONE_READY, Endpoints.NO_SERVICE, Endpoints.NO_PORT}
+    live = case.shares_seen is not None and case.shares_seen.candidate > NONE
+    return not (dead and live and case.seen.candidate is Endpoints.READY)
+
+
+def backends_ready_for(case: Case, shares: Shares) -> bool:
+    """Return whether every backend that these shares give traffic has a ready endpoint."""
+    candidate_fine = shares.candidate == NONE or case.seen.candidate is Endpoints.READY
+    baseline_fine = shares == CANDIDATE_ONLY or case.seen.baseline is Endpoints.READY
+    return candidate_fine and baseline_fine
+
+
+def lack_of(endpoints: Endpoints) -> str:
+    """Return what is wrong with the Service, as the end of a sentence."""
+    match endpoints:
+        case Endpoints.NONE_READY:
+            return "has no ready endpoint"
+        case Endpoints.NO_SERVICE:
+            return "does not exist"
+        case Endpoints.NO_PORT:
+            return "does not have that port"
+        case Endpoints.UNKNOWN:
+            return "is not known to have a ready endpoint"
+        case Endpoints.READY:
+            return "is ready"

@@ -1,0 +1,79 @@
+"""A `ModelRollout` as the core sees it: parsed once, garbage set aside and named."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from modelrollout.api.fields import Model
+from modelrollout.api.rollout import ModelRolloutSpec, Traffic
+from modelrollout.api.status import ModelRolloutStatus
+
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One object of kind ModelRollout.
+
+    `spec` is `None` where it cannot be read, and `problem` says why; `traffic` is read on its own, so that a
+    rollback works under a spec that does not. `ignored` names the parts of status that could not be read.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    guard: str
+    spec: ModelRolloutSpec | None
+    problem: str
+    traffic: Traffic | None
+    status: ModelRolloutStatus
+    ignored: tuple[str, ...] = ()
+
+
+def parse_rollout(obj: Mapping[str, Any]) -> Rollout:
+    """Return the object parsed; never raises for what stands in spec or status."""
+    metadata = obj["metadata"]
+    raw_spec = obj.get("spec")
+    spec, problem = _parse(ModelRolloutSpec, raw_spec)
+    status, ignored = _parse_status(obj.get("status") or {})
+    traffic = (
+        spec.traffic if spec else _parse(Traffic, raw_spec.get("traffic") if isinstance(raw_spec, dict) else None)[0]
+    )
+    return Rollout(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 1),
+        guard=metadata["resourceVersion"],
+        spec=spec,
+        problem=problem,
+        traffic=traffic,
+        status=status,
+        ignored=ignored,
+    )
+
+
+def _parse(model: type[M], raw: object) -> tuple[M | None, str]:
+    try:
+        return model.model_validate(raw), ""
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return None, f"spec.{where}: {first['msg']}"
+
+
+def _parse_status(raw: Mapping[str, Any]) -> tuple[ModelRolloutStatus, tuple[str, ...]]:
+    """Read each part of status on its own: garbage in one does not cost the others."""
+    kept: dict[str, Any] = {}
+    ignored = []
+    for key, value in raw.items():
+        try:
+            ModelRolloutStatus.model_validate({key: value})
+        except ValidationError:
+            ignored.append(key)
+        else:
+            kept[key] = value
+    return ModelRolloutStatus.model_validate(kept), tuple(sorted(ignored))

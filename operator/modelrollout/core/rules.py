@@ -1,0 +1,360 @@
+"""The rules, each one idea; `decide` has their order. `None` means: no opinion."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from modelrollout.api.fields import NONE, render_duration
+from modelrollout.api.rollout import Gate, OnFail
+from modelrollout.api.status import Attempt, Cause, Command, GateStatus, Verdict
+from modelrollout.core.case import Case
+from modelrollout.core.evidence import Unknown
+from modelrollout.core.gates import CATASTROPHE, is_lost
+from modelrollout.core.inbox import can_retry, rollback_answer
+from modelrollout.core.plan import DEFAULT_GATES, StageKind, Step
+from modelrollout.core.preconditions import (
+    backends_ready_for,
+    baseline_can_serve,
+    hold_for_backends,
+    lack_of,
+    missing_outside,
+    persons_hold,
+    refusal_to_start,
+)
+from modelrollout.core.traffic import (
+    BASELINE_ONLY,
+    CANDIDATE_ONLY,
+    Acceptance,
+    Blocked,
+    Endpoints,
+    Foreign,
+    Routed,
+    Unmanaged,
+)
+from modelrollout.core.verbs import (
+    Begin,
+    Finish,
+    Go,
+    Hold,
+    Promote,
+    Recognize,
+    Rest,
+    Restore,
+    RollBack,
+    Stall,
+    Verb,
+    Wait,
+)
+
+# A gateway that has not said a word about a route for so long will not: somebody has to look.
+ACCEPTANCE_BOUND = timedelta(seconds=30)
+
+
+def obey_people(case: Case) -> Verb | None:
+    """A person's rollback outranks everything."""
+    if Command.ROLLBACK not in case.taken or not rollback_answer(case).possible:
+        return None
+    reason = case.taken[Command.ROLLBACK]
+    return _roll_back(case, Cause.MANUAL, f"a person asked for it: {reason}" if reason else "a person asked for it")
+
+
+def finish_rollback(case: Case) -> Verb | None:
+    """A rollback that was decided goes on, whatever else has changed, until the route is back."""
+    if not (case.attempt and case.attempt.rollback):
+        return None
+    if case.shares_seen == BASELINE_ONLY:
+        return Finish()
+    match case.seen.route:
+        case Blocked(reason, message):
+            return Stall(reason, message)
+        case _ if not baseline_can_serve(case):
+            name = case.attempt.baseline.service.name if case.attempt.baseline else "?"
+            return Hold(
+                "BaselineNotReady",
+                f"Service {name} has no ready endpoint, so the candidate keeps its share: start the baseline's pods, the"
+                " rollback goes on by itself",
+            )
+        case _:
+            return Restore(case.attempt.rollback.message)
+
+
+def refuse_bad_spec(case: Case) -> Verb | None:
+    """A spec that cannot be read moves nothing."""
+    if case.rollout.spec is None:
+        return Stall("InvalidSpec", f"{case.rollout.problem}; correct it and apply again")
+    if case.policy.interval < case.limits.min_interval:
+        least = render_duration(case.limits.min_interval)
+        return Stall(
+            "IntervalTooShort",
+            f"spec.analysis.interval is {render_duration(case.policy.interval)}, this operator looks every {least} at most:"
+            f" write {least} or more, or ask the administrator for a smaller --min-interval",
+        )
+    return None
+
+
+def return_superseded(case: Case) -> Verb | None:
+    """A new candidate in mid-attempt: first back to the baseline, then a new attempt."""
+    attempt = case.attempt
+    if not (attempt and case.wanted) or case.wanted.digest == attempt.candidate.digest:
+        return None
+    if attempt.baseline is None:
+        # A first deployment has nothing to go back to: the next candidate takes over when it is ready.
+        return refusal_to_start(case) or Begin()
+    return _roll_back(case, Cause.SUPERSEDED, f"spec now asks for {case.wanted.version}")
+
+
+def rest(case: Case) -> Verb | None:
+    """Nothing to do: the candidate serves already, or it was rolled back and nobody asked to retry."""
+    if case.attempt or case.wanted is None:
+        return None
+    mend = _route_needs_mending(case)
+    if case.serving and case.serving.digest == case.wanted.digest and case.status.serving:
+        return Rest("Promoted", f"version {case.wanted.version} serves", writes=mend)
+    if can_retry(case) and Command.RETRY not in case.taken:
+        last = case.status.attempt
+        why = last.rollback.message if last and last.rollback else "it was rolled back"
+        return Rest(
+            "RolledBack",
+            f"version {case.wanted.version} was rolled back: {why}. Make another version the candidate, or ask for"
+            " control.retry",
+            writes=mend,
+        )
+    return None
+
+
+def begin(case: Case) -> Verb | None:
+    """A candidate that does not serve yet: start, once nothing outside is missing."""
+    if case.attempt:
+        return None
+    if case.status.serving is None and case.serving and case.shares_seen == CANDIDATE_ONLY:
+        return Recognize()
+    return persons_hold(case) or refusal_to_start(case) or Begin()
+
+
+def stop_unready(case: Case) -> Verb | None:
+    """A candidate without a ready endpoint is a failure by itself, once the grace is over."""
+    attempt = case.attempt
+    if attempt is None or not case.has_traffic or case.seen.candidate in {Endpoints.READY, Endpoints.UNKNOWN}:
+        return None
+    since = attempt.unready_since or case.now
+    until = since + case.policy.unready_grace
+    what = f"Service {attempt.candidate.service.name} of the candidate {lack_of(case.seen.candidate)}"
+    if case.now >= until and attempt.baseline:
+        return _roll_back(
+            case, Cause.CANDIDATE_UNREADY, f"{what} for longer than {render_duration(case.policy.unready_grace)}"
+        )
+    return Hold(
+        "CandidateNotReady",
+        f"{what}: rolled back at {until:%H:%M:%S} UTC if it stays so"
+        if attempt.baseline
+        else f"{what}: start its pods",
+        until if case.now < until else None,
+    )
+
+
+def follow_plan(case: Case) -> Verb | None:
+    """Changed stages or gates: the stage of the same name goes on, its clock and evidence restart."""
+    attempt = case.attempt
+    if attempt is None or (attempt.plan == case.plan.digest and case.step):
+        return None
+    step = case.plan.resume_at(attempt.stage, case.target)
+    return Go(step, Cause.PLAN_CHANGED, f"stages or gates have changed: goes on with {_step_text(step)} from the start")
+
+
+def stop_catastrophe(case: Case) -> Verb | None:
+    """Half of the candidate's requests failing needs no test, and no asking what the plan says of it."""
+    if failed := next((g for g in _failed(case) if g.reason == CATASTROPHE), None):
+        return _stop_on(case, failed, Cause.CATASTROPHE)
+    return None
+
+
+def stop_on_failed_gate(case: Case) -> Verb | None:
+    """A failed gate rolls back, unless it says that it only holds."""
+    for failed in _failed(case):
+        if _gate(case, failed.name).on_fail is OnFail.ROLLBACK:
+            return _stop_on(case, failed, Cause.GATE_FAILED)
+    return None
+
+
+def stall_on_missing(case: Case) -> Verb | None:
+    """What was there at the start has gone: no growth until it is mended."""
+    if not case.attempt:
+        return None
+    missing = missing_outside(case)
+    if missing:
+        return Stall(missing.reason, missing.message)
+    if case.attempt.baseline and case.seen.baseline is Endpoints.NONE_READY:
+        name = case.attempt.baseline.service.name
+        return Hold("BaselineNotReady", f"Service {name} of the baseline has no ready endpoint: start its pods")
+    return None
+
+
+def hold_on_foreign_route(case: Case) -> Verb | None:
+    """Somebody else changed the shares: hold and say who; a person decides."""
+    route = case.seen.route
+    if not (case.attempt and isinstance(route, Foreign)) or route.shares == case.target or Command.RESUME in case.taken:
+        return None
+    first = case.attempt.applied_at is None and case.step == case.plan.steps[0]
+    if first and route.shares is not None and route.shares.candidate == NONE:
+        return None  # An adopted rule is the user's until our first write.
+    found = f"{route.shares} for the candidate" if route.shares else "other backends"
+    return Hold(
+        "RouteChanged",
+        f"{route.manager} set {found} on {case.seen.route_kind} {case.seen.route_name}, the plan says {case.target}."
+        " Remove that writer, then control.resume to go on or control.rollback to go back",
+    )
+
+
+def apply_target(case: Case) -> Verb | None:
+    """The route is not as the target says, or the gateway has not taken it yet."""
+    if not case.attempt:
+        return None
+    route = case.seen.route
+    if case.shares_seen != case.target or isinstance(route, Unmanaged):
+        return Wait("Applying", f"giving the candidate {case.target}", writes=True)
+    if not isinstance(route, Routed) or route.acceptance is Acceptance.ACCEPTED:
+        return None
+    where = f"{case.seen.route_kind} {case.seen.route_name}"
+    if route.acceptance is Acceptance.REJECTED:
+        return Hold("RouteRejected", f"the gateway does not take {where}: {route.detail}")
+    bound = case.attempt.target.since + ACCEPTANCE_BOUND
+    if case.now < bound:
+        return Wait("Applying", f"waiting for the gateway to take {where}", until=bound)
+    return Hold("RouteNotAccepted", f"no gateway has taken {where}: look at its parentRefs and at the gateway's log")
+
+
+def hold_for_people(case: Case) -> Verb | None:
+    """A person's hold, or spec.paused; gates go on guarding."""
+    return persons_hold(case) if case.attempt else None
+
+
+def hold_on_failed_gate(case: Case) -> Verb | None:
+    """A failed gate of the kind that only holds."""
+    failed = next(iter(_failed(case)), None)
+    return Hold("GateFailed", _gate_text(case, failed)) if failed else None
+
+
+def start_evidence_again(case: Case) -> Verb | None:
+    """Prometheus has lost data: what was counted before cannot be added to."""
+    if case.step and case.seen.looked and any(g.reason == Unknown.COUNTS_SHRANK for g in case.seen.gates):
+        return Go(case.step, Cause.METRICS_LOST, "Prometheus has lost data: this step's clock and evidence start again")
+    return None
+
+
+def hold_on_unknown(case: Case) -> Verb | None:
+    """Without usable metrics nothing is promoted and nothing rolled back, unless the plan says so after a while."""
+    unknown = [g for g in case.seen.gates if is_lost(g)]
+    if not (case.attempt and unknown):
+        return None
+    first = unknown[0]
+    since = case.attempt.metrics_lost_since or case.now
+    until = since + case.policy.metrics_lost_timeout
+    text = f"gate {first.name} does not know: {first.message}"
+    if case.now >= until and case.policy.on_metrics_lost is OnFail.ROLLBACK and case.attempt.baseline:
+        return _roll_back(case, Cause.METRICS_LOST, f"{text}, since {since:%H:%M:%S} UTC")
+    return Hold(first.reason, text, until if case.now < until else None)
+
+
+def hold_at_deadline(case: Case) -> Verb | None:
+    """A step that has not passed in time: evidence that is already there still counts, see `promote`."""
+    attempt, due = case.attempt, _earliest_end(case)
+    if attempt is None or due is None or _all_pass(case):
+        return None
+    deadline = max(due, attempt.resumed_at or due) + case.policy.deadline
+    if case.now < deadline:
+        return None
+    missing = next((g for g in case.seen.gates if g.verdict is not Verdict.PASS), None)
+    text = f"{_stage_text(case)} has not passed in {render_duration(case.policy.deadline)} after its minimum"
+    text += f": gate {missing.name}: {missing.message}" if missing else ""
+    if case.policy.on_deadline is OnFail.ROLLBACK and attempt.baseline:
+        return _roll_back(case, Cause.DEADLINE, text)
+    return Hold("DeadlineExceeded", f"{text}. control.resume gives it as much time again, control.rollback goes back")
+
+
+def promote(case: Case) -> Verb | None:
+    """All gates pass, the minimum time is over, and both versions can take it: the next step."""
+    due = _earliest_end(case)
+    if not (case.attempt and case.step and case.seen.looked and _all_pass(case)) or due is None or case.now < due:
+        return None
+    if blocked := hold_for_backends(case):
+        return blocked
+    after = case.plan.after(case.step)
+    if after:
+        return Go(after, Cause.GATES_PASSED, f"{_gates_text(case)}: goes on to {_step_text(after)}")
+    return Promote(f"{_gates_text(case)}: version {case.attempt.candidate.version} now serves")
+
+
+def wait(case: Case) -> Verb:
+    """Everything is well, it takes its time."""
+    due = _earliest_end(case)
+    unknown = [g.name for g in case.seen.gates if g.verdict is not Verdict.PASS]
+    if due and case.now < due:
+        return Wait("Progressing", f"{_stage_text(case)} until {due:%Y-%m-%d %H:%M:%S} UTC at least", until=due)
+    if unknown:
+        return Wait("Progressing", f"{_stage_text(case)} waits for evidence of gate {', '.join(unknown)}")
+    return Wait("Progressing", f"{_stage_text(case)} is being judged")
+
+
+def _roll_back(case: Case, cause: Cause, message: str) -> RollBack:
+    return RollBack(cause, message, writes=baseline_can_serve(case) and not isinstance(case.seen.route, Blocked))
+
+
+def _stop_on(case: Case, failed: GateStatus, cause: Cause) -> Verb:
+    text = _gate_text(case, failed)
+    if case.attempt and case.attempt.baseline is None:
+        return Hold("GateFailed", f"{text}. This is the first deployment, there is no baseline to go back to")
+    return _roll_back(case, cause, text)
+
+
+def _route_needs_mending(case: Case) -> bool:
+    """Whether an object of ours is gone or was left half-way; what somebody else wrote is reported, not fought."""
+    match case.seen.route:
+        case Unmanaged():
+            return baseline_can_serve(case)
+        case Routed(shares):
+            return shares != case.target and backends_ready_for(case, case.target)
+        case _:
+            return False
+
+
+def _failed(case: Case) -> Iterable[GateStatus]:
+    return [g for g in case.seen.gates if g.verdict is Verdict.FAIL] if case.attempt else []
+
+
+def _gate(case: Case, name: str) -> Gate:
+    gates = case.step.gates if case.step else DEFAULT_GATES
+    return next((g for g in gates if g.name == name), DEFAULT_GATES[0])
+
+
+def _gate_text(case: Case, failed: GateStatus) -> str:
+    runbook = _gate(case, failed.name).runbook_url
+    return f"gate {failed.name}: {failed.message}" + (f"; runbook {runbook}" if runbook else "")
+
+
+def _all_pass(case: Case) -> bool:
+    gates = case.seen.gates
+    return bool(case.step and gates) and all(g.verdict is Verdict.PASS for g in gates)
+
+
+def _earliest_end(case: Case) -> datetime | None:
+    attempt: Attempt | None = case.attempt
+    if attempt is None or attempt.applied_at is None or case.step is None:
+        return None
+    return attempt.applied_at + case.step.min_duration
+
+
+def _gates_text(case: Case) -> str:
+    return f"{len(case.seen.gates)} of {len(case.seen.gates)} gates pass"
+
+
+def _stage_text(case: Case) -> str:
+    return f"stage {_step_text(case.step)}" if case.step else "the stage"
+
+
+def _step_text(step: Step) -> str:
+    match step.kind:
+        case StageKind.SHADOW:
+            return f"{step.stage} ({step.shares.mirror}% copied)"
+        case StageKind.CANARY:
+            return f"{step.stage} at {step.shares.candidate}%"
+        case StageKind.FULL:
+            return f"{step.stage} (bake)"
