@@ -1,0 +1,165 @@
+"""The engine's `Cluster` and the drivers' `Objects`, on an API server and the watches' copy of it."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from modelrollout.api.rollout import ServiceRef, Workload
+from modelrollout.cluster.server import ApiServer, Resource
+from modelrollout.cluster.workloads import problem_of
+from modelrollout.cluster.world import Key, World
+from modelrollout.core.events import Event
+from modelrollout.core.traffic import Endpoints
+from modelrollout.engine.ports import Clock, Conflict, Gone
+
+REPORTER = "modelrollout.dev/operator"
+LONGEST_NOTE = 1000
+ROLLOUTS = Resource("modelrollout.dev", "v1alpha1", "modelrollouts")
+EVENTS = Resource("events.k8s.io", "v1", "events")
+WORKLOADS = {
+    "Deployment": Resource("apps", "v1", "deployments"),
+    "StatefulSet": Resource("apps", "v1", "statefulsets"),
+}
+WATCHED = {
+    resource.plural: resource
+    for resource in (
+        Resource("", "v1", "services"),
+        Resource("discovery.k8s.io", "v1", "endpointslices"),
+        Resource("gateway.networking.k8s.io", "v1", "httproutes"),
+        Resource("gateway.networking.k8s.io", "v1", "gateways"),
+        Resource("gateway.networking.k8s.io", "v1", "gatewayclasses"),
+        Resource("traefik.io", "v1alpha1", "traefikservices"),
+    )
+}
+
+
+class Kubernetes:
+    """Reads, guarded writes and events. Every method may raise the engine's four errors.
+
+    `identity` names this process (its host, at most 128 characters) as the reporter of events.
+    """
+
+    def __init__(self, server: ApiServer, world: World, *, clock: Clock, identity: str) -> None:
+        self._server = server
+        self._world = world
+        self._clock = clock
+        self._identity = identity
+
+    async def get_rollout(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return the ModelRollout as it stands now."""
+        return await self._server.get(ROLLOUTS, namespace, name)
+
+    async def patch_status(self, namespace: str, name: str, guard: str, patch: dict[str, Any]) -> dict[str, Any]:
+        """Merge `patch` into status if the object is still at resourceVersion `guard`; return the new object."""
+        body = {"metadata": {"resourceVersion": guard}, "status": patch}
+        return await self._server.patch(ROLLOUTS, namespace, name, body, subresource="status")
+
+    async def post_event(self, rollout: dict[str, Any], event: Event) -> None:
+        """Post an event about the object; the same event about the same version of it is posted once."""
+        body = render_event(rollout, event, at=self._clock(), identity=self._identity)
+        try:
+            await self._server.create(EVENTS, rollout["metadata"]["namespace"], body)
+        except Conflict:
+            return  # Posted before a restart.
+
+    def endpoints(self, namespace: str, service: ServiceRef) -> Endpoints:
+        """Return what stands behind a Service, as the watches last said."""
+        return self._world.endpoints(namespace, service)
+
+    async def workload_problem(self, namespace: str, workload: Workload) -> str | None:
+        """Return why the workload is not fully up to date and available, `None` if it is."""
+        try:
+            found = await self._server.get(WORKLOADS[workload.kind], namespace, workload.name)
+        except Gone:
+            return f"{workload.kind} {workload.name} does not exist in namespace {namespace}"
+        return problem_of(found)
+
+    async def read(self, resource: str, namespace: str, name: str, *, live: bool = False) -> dict[str, Any]:
+        """Return an object that is watched: the copy, or with `live` and where there is no copy, the server's.
+
+        Raises:
+            Gone: it does not exist.
+        """
+        copy = None if live else self._world.object(resource, namespace, name)
+        if copy is not None:
+            return copy
+        try:
+            found = await self._server.get(WATCHED[resource], namespace or None, name)
+        except Gone:
+            self._world.forget(resource, (namespace, name))
+            raise
+        self._world.remember(resource, found)
+        return found
+
+    async def create(self, resource: str, namespace: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object and return it. A field that the server does not know is refused, not dropped."""
+        made = await self._server.create(WATCHED[resource], namespace, body, strict=True)
+        self._world.remember(resource, made)
+        return made
+
+    async def patch(self, resource: str, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge `body` into an object and return it, under the same strictness."""
+        try:
+            changed = await self._server.patch(WATCHED[resource], namespace, name, body, strict=True)
+        except Gone:
+            self._world.forget(resource, (namespace, name))
+            raise
+        self._world.remember(resource, changed)
+        return changed
+
+    async def serves(self, resource: str) -> bool:
+        """Return whether the API server knows this kind of object."""
+        group, version, plural = WATCHED[resource]
+        return plural in await self._server.served(group, version)
+
+    async def relist(self, resource: str, namespaces: Sequence[str] | None) -> set[Key]:
+        """Compare the watches' copy with a complete list, in these namespaces or (`None`) in all.
+
+        Returns the keys of what had changed unnoticed; after the first time the copy counts as complete.
+        """
+        objects: list[Mapping[str, Any]] = []
+        versions = []
+        for namespace in namespaces if namespaces is not None else [None]:
+            async for page in self._server.pages(WATCHED[resource], namespace):
+                objects += page["items"]
+                versions.append(int(page["metadata"]["resourceVersion"]))
+        # The oldest list counts: an object made in one namespace while another was listed is not a ghost.
+        return self._world.replace(resource, objects, min(versions, default=0))
+
+
+def render_event(rollout: Mapping[str, Any], event: Event, *, at: datetime, identity: str) -> dict[str, Any]:
+    """Return the Event object; its name follows from what happened, so that it is posted once."""
+    metadata = rollout["metadata"]
+    what = "\n".join((metadata["uid"], metadata["resourceVersion"], event.reason, event.action, event.note))
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{metadata['name']}.{hashlib.sha256(what.encode()).hexdigest()[:16]}",
+            "namespace": metadata["namespace"],
+        },
+        "eventTime": at.isoformat(timespec="microseconds"),  # MicroTime: exactly six digits.
+        "reportingController": REPORTER,
+        "reportingInstance": identity[:128],
+        "type": event.type,
+        "reason": event.reason,
+        "action": event.action,
+        "note": _shorten(event.note),
+        "regarding": {
+            "apiVersion": "modelrollout.dev/v1alpha1",
+            "kind": "ModelRollout",
+            "namespace": metadata["namespace"],
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+            "resourceVersion": metadata["resourceVersion"],
+        },
+    }
+
+
+def _shorten(note: str) -> str:
+    """Cut to `LONGEST_NOTE` bytes: the API server counts bytes, and refuses more than 1,024."""
+    encoded = note.encode()
+    if len(encoded) <= LONGEST_NOTE:
+        return note
+    return encoded[: LONGEST_NOTE - 3].decode(errors="ignore") + "…"

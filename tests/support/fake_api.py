@@ -1,0 +1,247 @@
+"""An API server in memory, as the engine's `Cluster` and the drivers' `Objects` see one.
+
+It keeps what matters of the real one: resourceVersions and conflicts, generations, the status subresource,
+merge patches, and who owns which field of `spec`. Reads hand out copies; each call can be made to fail.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from modelrollout.api.rollout import ServiceRef, Workload
+from modelrollout.core.events import Event
+from modelrollout.core.traffic import Endpoints
+from modelrollout.engine.ports import Conflict, Gone
+
+OPERATOR = "modelrollout-operator"
+ROLLOUTS = "modelrollouts"
+WRITES = frozenset({"create", "patch", "patch status"})
+Path = tuple[str, ...]
+
+
+class Call(NamedTuple):
+    """One call: get, create, patch, `patch status` or event."""
+
+    verb: str
+    resource: str
+    namespace: str
+    name: str
+
+
+class FakeApi:
+    """The stored world. `before` and `after` are told of each call of the operator, and may raise in its place.
+
+    `before` raising is a call that failed; `after` raising is a write whose answer got lost, or a crash after it.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.events: list[Event] = []
+        self.before: Callable[[Call], None] = lambda _: None
+        self.after: Callable[[Call], None] = lambda _: None
+        self.unserved: set[str] = set()
+        self.workloads: dict[tuple[str, str], str] = {}
+        self._objects: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self._owners: dict[tuple[str, str, str], dict[str, set[Path]]] = {}
+        self._backends: dict[tuple[str, str], tuple[int, int]] = {}
+        self._version = 1000
+
+    # What tests do to the world; no call of the operator.
+
+    def add(self, resource: str, obj: Mapping[str, Any], *, manager: str = "kubectl-create") -> dict[str, Any]:
+        """Store a new object as somebody else."""
+        return self._store_new(resource, obj, manager)
+
+    def edit(
+        self,
+        resource: str,
+        namespace: str,
+        name: str,
+        patch: Mapping[str, Any],
+        *,
+        manager: str = "kubectl-edit",
+        status: bool = False,
+    ) -> dict[str, Any]:
+        """Merge a patch into an object as somebody else; with `status` into that subresource only."""
+        return self._merge((resource, namespace, name), patch, manager, status=status)
+
+    def delete(self, resource: str, namespace: str, name: str) -> None:
+        """Delete an object."""
+        del self._objects[resource, namespace, name]
+
+    def object(self, resource: str, namespace: str, name: str) -> dict[str, Any]:
+        """Return a copy of an object.
+
+        Raises:
+            Gone: it does not exist.
+        """
+        try:
+            return copy.deepcopy(self._objects[resource, namespace, name])
+        except KeyError:
+            raise Gone(f"{resource} {name} not found") from None
+
+    def set_backend(self, namespace: str, service: str, *, port: int = 8080, ready: int = 1) -> None:
+        """Let there be a Service with so many ready endpoints."""
+        self._backends[namespace, service] = (port, ready)
+
+    def remove_backend(self, namespace: str, service: str) -> None:
+        """Delete a Service."""
+        del self._backends[namespace, service]
+
+    @property
+    def writes(self) -> list[Call]:
+        """The operator's writes so far, events aside."""
+        return [call for call in self.calls if call.verb in WRITES]
+
+    # engine.ports.Cluster
+
+    async def get_rollout(self, namespace: str, name: str) -> dict[str, Any]:
+        with self._call("get", ROLLOUTS, namespace, name):
+            return self.object(ROLLOUTS, namespace, name)
+
+    async def patch_status(self, namespace: str, name: str, guard: str, patch: dict[str, Any]) -> dict[str, Any]:
+        body = {"metadata": {"resourceVersion": guard}, "status": patch}
+        with self._call("patch status", ROLLOUTS, namespace, name):
+            return self._merge((ROLLOUTS, namespace, name), body, OPERATOR, status=True)
+
+    async def post_event(self, rollout: dict[str, Any], event: Event) -> None:
+        with self._call("event", ROLLOUTS, rollout["metadata"]["namespace"], rollout["metadata"]["name"]):
+            self.events.append(event)
+
+    def endpoints(self, namespace: str, service: ServiceRef) -> Endpoints:
+        if (namespace, service.name) not in self._backends:
+            return Endpoints.NO_SERVICE
+        port, ready = self._backends[namespace, service.name]
+        if port != service.port:
+            return Endpoints.NO_PORT
+        return Endpoints.READY if ready else Endpoints.NONE_READY
+
+    async def workload_problem(self, namespace: str, workload: Workload) -> str | None:
+        with self._call("get", "workloads", namespace, workload.name):
+            return self.workloads.get((namespace, workload.name))
+
+    # routing.objects.Objects
+
+    async def read(self, resource: str, namespace: str, name: str, *, live: bool = False) -> dict[str, Any]:
+        del live
+        with self._call("get", resource, namespace, name):
+            return self.object(resource, namespace, name)
+
+    async def create(self, resource: str, namespace: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        with self._call("create", resource, namespace, body["metadata"]["name"]):
+            if resource in self.unserved:
+                raise Gone("the server could not find the requested resource")
+            return self._store_new(resource, body, OPERATOR)
+
+    async def patch(self, resource: str, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        with self._call("patch", resource, namespace, name):
+            return self._merge((resource, namespace, name), body, OPERATOR, status=False)
+
+    async def serves(self, resource: str) -> bool:
+        return resource not in self.unserved
+
+    # How it works.
+
+    def _call(self, *call: str) -> "_Noted":
+        return _Noted(self, Call(*call))
+
+    def _next_version(self) -> str:
+        self._version += 1
+        return str(self._version)
+
+    def _store_new(self, resource: str, obj: Mapping[str, Any], manager: str) -> dict[str, Any]:
+        new = copy.deepcopy(dict(obj))
+        key = (resource, new["metadata"].get("namespace", ""), new["metadata"]["name"])
+        if key in self._objects:
+            raise Conflict(f"{resource} {key[2]} already exists")
+        version = self._next_version()
+        new["metadata"] |= {"resourceVersion": version, "generation": 1, "uid": f"uid-{version}"}
+        new.setdefault("spec", {})
+        self._owners[key] = {}
+        self._own(key, {}, new["spec"], manager)
+        return self._store(key, new)
+
+    def _merge(
+        self, key: tuple[str, str, str], patch: Mapping[str, Any], manager: str, *, status: bool
+    ) -> dict[str, Any]:
+        old = self.object(*key)
+        guard = (patch.get("metadata") or {}).get("resourceVersion")
+        if guard is not None and guard != old["metadata"]["resourceVersion"]:
+            raise Conflict(f"the object has been modified: {guard} is not {old['metadata']['resourceVersion']}")
+        part = "status" if status else "spec"
+        new = copy.deepcopy(old)
+        new[part] = merge(old.get(part), patch.get(part, {}))
+        if not status:
+            labels = (patch.get("metadata") or {}).get("labels", {})
+            new["metadata"]["labels"] = merge(old["metadata"].get("labels"), labels)
+        if new == old:
+            return old
+        if new["spec"] != old["spec"]:
+            new["metadata"]["generation"] += 1
+            self._own(key, old["spec"], new["spec"], manager)
+        new["metadata"]["resourceVersion"] = self._next_version()
+        return self._store(key, new)
+
+    def _store(self, key: tuple[str, str, str], obj: dict[str, Any]) -> dict[str, Any]:
+        obj["metadata"]["managedFields"] = [
+            {"manager": manager, "operation": "Update", "time": "2026-11-17T15:47:00Z", "fieldsV1": _tree(paths)}
+            for manager, paths in self._owners[key].items()
+            if paths
+        ]
+        self._objects[key] = obj
+        return copy.deepcopy(obj)
+
+    def _own(self, key: tuple[str, str, str], old: Mapping[str, Any], new: Mapping[str, Any], manager: str) -> None:
+        """Whoever changes a field becomes its only owner; lists are one field."""
+        before, after = dict(_leaves(old, ("spec",))), dict(_leaves(new, ("spec",)))
+        changed = {path for path in before | after if before.get(path) != after.get(path)}
+        owners = self._owners[key]
+        for paths in owners.values():
+            paths.difference_update(changed)
+        owners.setdefault(manager, set()).update(changed & after.keys())
+
+
+class _Noted:
+    """A call: noted, and made to fail where the test says so."""
+
+    def __init__(self, api: FakeApi, call: Call) -> None:
+        self._api = api
+        self._call = call
+
+    def __enter__(self) -> None:
+        self._api.calls.append(self._call)
+        self._api.before(self._call)
+
+    def __exit__(self, error: object, *_: object) -> None:
+        if error is None:
+            self._api.after(self._call)
+
+
+def merge(old: Any, patch: Any) -> Any:
+    """Return an RFC 7386 merge of two JSON values."""
+    if not isinstance(patch, Mapping):
+        return copy.deepcopy(patch)
+    merged = dict(old) if isinstance(old, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge(merged.get(name), value)
+    return merged
+
+
+def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, Mapping) and (value or len(path) == 1):
+        for name, inner in value.items():
+            yield from _leaves(inner, (*path, name))
+    else:
+        yield path, value
+
+
+def _tree(paths: set[Path]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path in sorted(paths):
+        node = tree
+        for part in path:
+            node = node.setdefault(f"f:{part}", {})
+    return tree
