@@ -1,0 +1,233 @@
+"""HTTPRoute: the operator's own, or one named rule of somebody's."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from modelrollout.api.fields import ALL, NONE, Percent
+from modelrollout.api.rollout import Adopt, HTTPRouteTraffic, ServiceRef
+from modelrollout.core.traffic import Acceptance, Blocked, Place, Shares, Unmanaged
+from modelrollout.routing.driver import Obj, RouteDriver, Shape
+from modelrollout.routing.gateway import Gateways
+from modelrollout.routing.objects import GATEWAY_API, Objects, is_labelled, labels_for
+from modelrollout.routing.status import acceptance_of
+from modelrollout.routing.weights import candidate_share, percent_of, weights_of
+
+RULE = "rollout"
+_OWN_FIELDS = {"group", "kind", "name", "namespace", "port", "weight"}
+
+
+def httproute_driver(objects: Objects, gateways: Gateways) -> RouteDriver:
+    """Return the driver for `spec.traffic.httpRoute`."""
+    return RouteDriver(
+        objects,
+        kind="HTTPRoute",
+        resource="httproutes",
+        install="install the Gateway API's CRDs and a gateway",
+        shape_for=_shape_for,
+        ask_capabilities=gateways.capabilities,
+    )
+
+
+def _shape_for(place: Place) -> Shape:
+    traffic = place.traffic.http_route
+    if traffic is None:
+        raise ValueError("the place is on another kind of router")
+    return _AdoptedRule(traffic.adopt) if traffic.adopt else _OwnRoute(traffic)
+
+
+class _OwnRoute:
+    """An HTTPRoute of the rollout's name, with one rule."""
+
+    def __init__(self, traffic: HTTPRouteTraffic) -> None:
+        self._traffic = traffic
+
+    def name_of(self, place: Place) -> str:
+        return place.rollout
+
+    def absent(self, place: Place) -> Unmanaged | Blocked:
+        del place
+        return Unmanaged()
+
+    def obstacle(self, obj: Obj, place: Place) -> Blocked | None:
+        if is_labelled(obj, place):
+            return None
+        return Blocked(
+            "RouteExists",
+            f"HTTPRoute {place.rollout} exists in namespace {place.namespace} and is not this operator's: rename the"
+            " rollout, delete the route, or name the route and its rule in spec.traffic.httpRoute.adopt",
+        )
+
+    def shares_of(self, obj: Obj, place: Place) -> Shares | str:
+        found = obj["spec"].get("rules") or []
+        if len(found) != 1:
+            return f"it has {len(found)} rules instead of one"
+        return _shares_of(found[0], place)
+
+    def fields_of(self, obj: Obj) -> Sequence[tuple[str, ...]]:
+        del obj
+        return [("spec", "rules")]  # An atomic list: managedFields knows it as a whole.
+
+    def acceptance_of(self, obj: Obj) -> tuple[Acceptance, str]:
+        return acceptance_of(obj)
+
+    def fresh(self, place: Place, shares: Shares) -> Obj:
+        # No ownerReference: the end of a rollout must not take traffic away.
+        return {
+            "apiVersion": f"{GATEWAY_API}/v1",
+            "kind": "HTTPRoute",
+            "metadata": {"name": place.rollout, "namespace": place.namespace, "labels": labels_for(place)},
+            "spec": {name: value for name, value in self._spec(place, shares).items() if value is not None},
+        }
+
+    def change(self, obj: Obj, place: Place, shares: Shares) -> Obj:
+        del obj
+        return self._spec(place, shares)
+
+    def _spec(self, place: Place, shares: Shares) -> dict[str, Any]:
+        rule: dict[str, Any] = {
+            "name": RULE,
+            "matches": [{"path": {"type": "PathPrefix", "value": self._traffic.path or "/"}}],
+            "backendRefs": [_ref(service, weight) for service, weight in _weighted(place, shares) if weight > 0],
+        }
+        if shares.mirror > NONE:
+            rule["filters"] = [_mirror_to(place.candidate, shares.mirror)]
+        parents = [parent.render() for parent in self._traffic.parent_refs or []]
+        return {"parentRefs": parents, "hostnames": self._traffic.hostnames, "rules": [rule]}
+
+
+class _AdoptedRule:
+    """One named rule of a route that is somebody else's: its backendRefs, and our mirror filter."""
+
+    def __init__(self, adopt: Adopt) -> None:
+        self._adopt = adopt
+
+    def name_of(self, place: Place) -> str:
+        del place
+        return self._adopt.name
+
+    def absent(self, place: Place) -> Unmanaged | Blocked:
+        return Blocked(
+            "RouteMissing",
+            f"HTTPRoute {self._adopt.name} does not exist in namespace {place.namespace}: create it, or correct"
+            " spec.traffic.httpRoute.adopt.name",
+        )
+
+    def obstacle(self, obj: Obj, place: Place) -> Blocked | None:
+        del place
+        if self._find(obj) is not None:
+            return None
+        names = [rule["name"] for rule in obj["spec"].get("rules") or [] if rule.get("name")]
+        known = f"its rules are {', '.join(names)}" if names else "none of its rules has a name"
+        return Blocked(
+            "RuleMissing",
+            f"HTTPRoute {self._adopt.name} has no rule named {self._adopt.rule} ({known}): give the rule that name, or"
+            " create a rollout with the right one in spec.traffic.httpRoute.adopt.rule",
+        )
+
+    def shares_of(self, obj: Obj, place: Place) -> Shares | str:
+        return _shares_of(self._rule(obj), place)
+
+    def fields_of(self, obj: Obj) -> Sequence[tuple[str, ...]]:
+        del obj
+        return [("spec", "rules")]
+
+    def acceptance_of(self, obj: Obj) -> tuple[Acceptance, str]:
+        return acceptance_of(obj)
+
+    def fresh(self, place: Place, shares: Shares) -> Obj:
+        raise NotImplementedError("an adopted route is made by its owner")
+
+    def change(self, obj: Obj, place: Place, shares: Shares) -> Obj:
+        # The list is atomic, so all rules are sent, as the guard says they still stand.
+        mended = self._mend(self._rule(obj), place, shares)
+        return {"rules": [mended if rule.get("name") == self._adopt.rule else rule for rule in obj["spec"]["rules"]]}
+
+    def _mend(self, rule: Mapping[str, Any], place: Place, shares: Shares) -> dict[str, Any]:
+        refs = []
+        for service, weight in _weighted(place, shares):
+            old = next((ref for ref in rule.get("backendRefs") or [] if _names(ref, service, place)), None)
+            # A ref with filters of its own stays, at 0: nobody could put them back.
+            if weight > 0 or (old and set(old) - _OWN_FIELDS):
+                refs.append({**_ref(service, weight), **(old or {}), "weight": weight})
+        filters = [filter_ for filter_ in rule.get("filters") or [] if not _mirrors_to(filter_, place.candidate, place)]
+        if shares.mirror > NONE:
+            filters.append(_mirror_to(place.candidate, shares.mirror))
+        rest = {name: value for name, value in rule.items() if name not in {"backendRefs", "filters"}}
+        return {**rest, "backendRefs": refs, **({"filters": filters} if filters else {})}
+
+    def _rule(self, obj: Obj) -> Mapping[str, Any]:
+        rule = self._find(obj)
+        if rule is None:
+            raise ValueError(f"no rule {self._adopt.rule}: `obstacle` comes first")
+        return rule
+
+    def _find(self, obj: Obj) -> Mapping[str, Any] | None:
+        rules = obj["spec"].get("rules") or []
+        return next((rule for rule in rules if rule.get("name") == self._adopt.rule), None)
+
+
+def _weighted(place: Place, shares: Shares) -> list[tuple[ServiceRef, int]]:
+    """Return the backends with their weights, baseline first."""
+    baseline, candidate = weights_of(shares)
+    return [*([(place.baseline, baseline)] if place.baseline else []), (place.candidate, candidate)]
+
+
+def _ref(service: ServiceRef, weight: int) -> dict[str, Any]:
+    return {"name": service.name, "port": service.port, "weight": weight}
+
+
+def _mirror_to(service: ServiceRef, percent: Percent) -> dict[str, Any]:
+    mirror: dict[str, Any] = {"backendRef": {"name": service.name, "port": service.port}}
+    if percent < ALL and percent.is_whole:
+        mirror["percent"] = percent.hundredths // 100
+    elif percent < ALL:
+        mirror["fraction"] = {"numerator": percent.hundredths, "denominator": ALL.hundredths}
+    return {"type": "RequestMirror", "requestMirror": mirror}
+
+
+def _shares_of(rule: Mapping[str, Any], place: Place) -> Shares | str:
+    weights = []
+    for ref in rule.get("backendRefs") or []:
+        weight = ref.get("weight", 1)
+        if weight == 0:
+            continue  # No traffic, whatever it names.
+        is_candidate = _names(ref, place.candidate, place)
+        if not is_candidate and not (place.baseline and _names(ref, place.baseline, place)):
+            return f"it gives weight {weight} to {_describe(ref)}"
+        weights.append((is_candidate, weight))
+    candidate = candidate_share(weights)
+    if candidate is None:
+        return "it gives no backend any weight"
+    mirrors = [filter_ for filter_ in rule.get("filters") or [] if _mirrors_to(filter_, place.candidate, place)]
+    if len(mirrors) > 1:
+        return f"it mirrors to {place.candidate.name} more than once"
+    return Shares(candidate, _mirrored(mirrors[0]) if mirrors else NONE)
+
+
+def _names(ref: Mapping[str, Any], service: ServiceRef, place: Place) -> bool:
+    """Whether a reference is to this Service; the API's defaults are filled in."""
+    return (
+        (ref.get("group") or "") == ""
+        and ref.get("kind", "Service") == "Service"
+        and ref.get("namespace", place.namespace) == place.namespace
+        and (ref.get("name"), ref.get("port")) == (service.name, service.port)
+    )
+
+
+def _mirrors_to(filter_: Mapping[str, Any], service: ServiceRef, place: Place) -> bool:
+    return filter_.get("type") == "RequestMirror" and _names(
+        (filter_.get("requestMirror") or {}).get("backendRef") or {}, service, place
+    )
+
+
+def _mirrored(filter_: Mapping[str, Any]) -> Percent:
+    mirror = filter_["requestMirror"]
+    if "percent" in mirror:
+        return percent_of(mirror["percent"], 100)
+    if fraction := mirror.get("fraction"):
+        return percent_of(fraction["numerator"], fraction.get("denominator", 100))
+    return ALL
+
+
+def _describe(ref: Mapping[str, Any]) -> str:
+    return f"{ref.get('kind', 'Service')} {ref.get('name')}:{ref.get('port', '?')}"
