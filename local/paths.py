@@ -1,0 +1,26 @@
+"""Where `local` keeps what it builds and what it logs, both outside the work tree."""
+
+import os
+import tempfile
+from pathlib import Path
+
+TOOLS = Path(__file__).parent / "tools"
+"""One directory with a pinned go.mod and go.sum for each thing that is built."""
+
+
+def cache_directory() -> Path:
+    """Return where built programs, custom resource definitions and trained models are kept.
+
+    MODELROLLOUT_CACHE overrides it. Everything in it can be deleted; it is made again when needed.
+    """
+    if chosen := os.environ.get("MODELROLLOUT_CACHE"):
+        return Path(chosen).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser().absolute() / "modelrollout"
+
+
+def logs_directory() -> Path:
+    """Return the parent of each run's log directory; MODELROLLOUT_LOGS overrides it."""
+    if chosen := os.environ.get("MODELROLLOUT_LOGS"):
+        return Path(chosen).expanduser().absolute()
+    return Path(tempfile.gettempdir()) / f"modelrollout-logs-{os.getuid()}"

@@ -1,0 +1,38 @@
+"""The one local cluster of a test session, and a Kubernetes namespace for each test."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from local.cluster import LocalCluster, Parts, prepare
+from local.namespace import Namespace
+
+# numpy's threads would keep an unprivileged process out of its network namespace.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+_NETWORK = pytest.StashKey[Namespace]()
+_PARTS = Parts(traefik=True, prometheus=True, helm=True)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Move the session into its network namespace before any test can start a thread."""
+    needs = any("cluster" in getattr(item, "fixturenames", ()) for item in session.items)
+    if needs and not session.config.option.collectonly:
+        session.config.stash[_NETWORK] = prepare(_PARTS)
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
+    with LocalCluster(
+        traefik=_PARTS.traefik,
+        prometheus=_PARTS.prometheus,
+        helm=_PARTS.helm,
+        namespace=request.config.stash[_NETWORK],
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def namespace(cluster: LocalCluster) -> str:
+    return cluster.new_namespace("test")
