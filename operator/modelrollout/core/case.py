@@ -175,6 +175,13 @@ def place_of(rollout: Rollout) -> Place | None:
     )
 
 
+def is_urgent(rollout: Rollout) -> bool:
+    """Whether a rollback is asked for or under way: such a pass waits for no metrics."""
+    last = rollout.status.attempt
+    going_back = last is not None and last.outcome is None and last.rollback is not None
+    return going_back or asks_for_rollback(rollout)
+
+
 def asks_for_rollback(rollout: Rollout) -> bool:
     """Whether a person asks for a rollback: by command, or by writing the phase that only we write otherwise."""
     status = rollout.status

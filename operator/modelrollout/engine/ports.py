@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from modelrollout.api.rollout import Gate, Metrics, ServiceRef, Workload
-from modelrollout.core.evidence import Answer, Question
+from modelrollout.api.status import ModelRolloutStatus
 from modelrollout.core.events import Event
+from modelrollout.core.evidence import Answer, Question
 from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Place, Route, Shares
 
 
@@ -107,4 +108,16 @@ class Cluster(Protocol):
 
     async def workload_problem(self, namespace: str, workload: Workload) -> str | None:
         """Return why the workload is not fully up to date and available, `None` if it is."""
+        ...
+
+
+class Telemetry(Protocol):
+    """Where the engine counts."""
+
+    def pass_ended(self, outcome: str, seconds: float) -> None:
+        """Count a pass: ok, interrupted, gone, conflict, unavailable, refused or bug."""
+        ...
+
+    def decided(self, old: ModelRolloutStatus, new: ModelRolloutStatus) -> None:
+        """Count what has changed from one status to the next, once it was written."""
         ...

@@ -1,0 +1,109 @@
+"""The last part of a pass: status, then the route, then what people are told, in the promised order.
+
+An increase is written down before it happens. A rollback is too, but nothing may stop its route write: where the
+API server refuses the status for any reason but a conflict, the route is written all the same.
+"""
+
+from typing import Any
+
+import structlog
+
+from modelrollout.core.projection import Decision, RouteWrite
+from modelrollout.core.rollout import Rollout
+from modelrollout.core.traffic import Blocked, Foreign, Routed
+from modelrollout.engine.observe import Drivers
+from modelrollout.engine.ports import Cluster, Conflict, Gone, Refused, Unavailable
+from modelrollout.engine.store import Store
+
+log = structlog.get_logger(__name__)
+
+CONFLICTS_ALLOWED = 5
+
+
+class Applier:
+    """Carries decisions out."""
+
+    def __init__(self, *, drivers: Drivers, cluster: Cluster, store: Store) -> None:
+        self._drivers = drivers
+        self._cluster = cluster
+        self._store = store
+
+    async def apply(self, obj: dict[str, Any], rollout: Rollout, decision: Decision) -> bool:
+        """Write what changed; return whether anything was written.
+
+        Raises:
+            Conflict: the rollout or its route is no longer what was decided on.
+            Gone, Refused, Unavailable: as the API server says; a rollback's route is written before they are raised.
+        """
+        refused: Refused | Unavailable | Gone | None = None
+        written = False
+        try:
+            written = await self._write_status(obj, rollout, decision)
+        except (Refused, Unavailable, Gone) as error:
+            if not (decision.write and decision.write.outranks):
+                raise
+            log.warning("status refused, route is written all the same", error=str(error))
+            refused = error
+        if decision.write:
+            await self._write_route(decision.write)
+            written = True
+        if refused is None:
+            await self._tell(obj, decision)
+        if refused:
+            raise refused
+        return written
+
+    async def _write_status(self, obj: dict[str, Any], rollout: Rollout, decision: Decision) -> bool:
+        if decision.status == rollout.status and not rollout.ignored:
+            return False
+        patch = merge_patch(obj.get("status") or {}, decision.status.render())
+        if not patch:
+            return False
+        fresh = await self._cluster.patch_status(rollout.namespace, rollout.name, rollout.guard, patch)
+        self._store.put(fresh)
+        return True
+
+    async def _write_route(self, write: RouteWrite) -> None:
+        driver = self._drivers.of(write.place.traffic)
+        guard = write.guard
+        for attempt in range(CONFLICTS_ALLOWED):
+            try:
+                await driver.write(write.place, write.shares, guard)
+            except Conflict:
+                if not write.outranks or attempt == CONFLICTS_ALLOWED - 1:
+                    raise
+                guard = await self._guard_now(write)
+            else:
+                log.info(
+                    "route written", candidate_percent=str(write.shares.candidate), mirror=str(write.shares.mirror)
+                )
+                return
+
+    async def _guard_now(self, write: RouteWrite) -> str | None:
+        match await self._drivers.of(write.place.traffic).read(write.place, live=True):
+            case Blocked(_, message):
+                raise Refused(message)
+            case Routed(guard=guard) | Foreign(guard=guard):
+                return guard
+            case _:
+                return None
+
+    async def _tell(self, obj: dict[str, Any], decision: Decision) -> None:
+        """Log and post the events; one that cannot be posted is no reason to fail a pass."""
+        for event in decision.events:
+            say = log.warning if event.type == "Warning" else log.info
+            say(event.note, reason=event.reason)
+            try:
+                await self._cluster.post_event(obj, event)
+            except (Conflict, Gone, Refused, Unavailable) as error:
+                log.warning("event not posted", reason=event.reason, error=str(error))
+
+
+def merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON merge patch (RFC 7386) that makes `old` into `new`; `{}` where they are equal."""
+    patch: dict[str, Any] = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        if key not in old or old[key] != value:
+            before = old.get(key)
+            patch[key] = merge_patch(before, value) if isinstance(value, dict) and isinstance(before, dict) else value
+    return patch

@@ -1,0 +1,93 @@
+"""The rollouts as the watch last said, by uid; the newest resourceVersion wins."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from modelrollout.api.rollout import ModelVersion
+from modelrollout.api.status import VersionStatus
+from modelrollout.core.rollout import Rollout, parse_rollout
+from modelrollout.engine.ports import Gone
+
+Key = str
+
+
+class Stored(NamedTuple):
+    """An object as it came, for patching, and as it was read, for deciding."""
+
+    obj: dict[str, Any]
+    rollout: Rollout
+
+
+class Store:
+    """Objects by uid, each parsed once. What comes in late (a watch echo of our own write) never replaces what is newer."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Key, Stored] = {}
+        self._by_name: dict[tuple[str, str], set[Key]] = {}
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def put(self, obj: dict[str, Any]) -> bool:
+        """Keep the object if it is news; return whether it was."""
+        uid = obj["metadata"]["uid"]
+        known = self._objects.get(uid)
+        if known is not None and _version(known.obj) >= _version(obj):
+            return False
+        if known is not None:
+            self._unindex(uid, known.rollout)
+        self._objects[uid] = stored = Stored(obj, parse_rollout(obj))
+        for name in _names(stored.rollout):
+            self._by_name.setdefault(name, set()).add(uid)
+        return True
+
+    def get(self, key: Key) -> Stored:
+        """Return the object.
+
+        Raises:
+            Gone: there is none (any more).
+        """
+        try:
+            return self._objects[key]
+        except KeyError:
+            raise Gone(key) from None
+
+    def drop(self, key: Key) -> None:
+        """Forget the object."""
+        if known := self._objects.pop(key, None):
+            self._unindex(key, known.rollout)
+
+    def all(self) -> Iterator[Stored]:
+        """Return the objects, in no promised order."""
+        return iter(tuple(self._objects.values()))
+
+    def concerned(self, namespace: str, name: str) -> frozenset[Key]:
+        """Return the rollouts that name this Service or routing object."""
+        return frozenset(self._by_name.get((namespace, name), ()))
+
+    def _unindex(self, key: Key, rollout: Rollout) -> None:
+        for name in _names(rollout):
+            keys = self._by_name.get(name, set())
+            keys.discard(key)
+            if not keys:
+                self._by_name.pop(name, None)
+
+
+def _names(rollout: Rollout) -> set[tuple[str, str]]:
+    """Return what the rollout's routing object and Services are called; an unreadable one names only itself."""
+    names = {rollout.name}
+    if rollout.traffic and rollout.traffic.traefik_service:
+        names.add(rollout.traffic.traefik_service.name)
+    if rollout.traffic and rollout.traffic.http_route and rollout.traffic.http_route.adopt:
+        names.add(rollout.traffic.http_route.adopt.name)
+    spec, attempt, serving = rollout.spec, rollout.status.attempt, rollout.status.serving
+    versions: list[ModelVersion | VersionStatus | None] = [serving]
+    versions += [spec.candidate, spec.baseline] if spec else []
+    versions += [attempt.candidate, attempt.baseline] if attempt else []
+    names |= {version.service.name for version in versions if version}
+    return {(rollout.namespace, name) for name in names}
+
+
+def _version(obj: dict[str, Any]) -> int:
+    """Kubernetes promises since 1.35 that resourceVersions of one resource are ordered integers."""
+    return int(obj["metadata"]["resourceVersion"])

@@ -1,0 +1,182 @@
+"""Workers take due keys and run a pass for each; here alone is any other error caught."""
+
+import asyncio
+import random
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+
+from modelrollout.core.case import Case, Limits, is_urgent
+from modelrollout.core.decide import decide
+from modelrollout.core.projection import Decision
+from modelrollout.engine.apply import Applier
+from modelrollout.engine.memory import Memory, next_look
+from modelrollout.engine.observe import Interrupted, Observer
+from modelrollout.engine.ports import Clock, Cluster, Conflict, Gone, Refused, Telemetry, Unavailable
+from modelrollout.engine.store import Key, Store
+from modelrollout.engine.workqueue import Lane, WorkQueue
+
+log = structlog.get_logger(__name__)
+
+LONGEST_BACKOFF = 30.0
+LONGEST_URGENT_BACKOFF = 2.0
+URGENT_WORKERS = 2
+WRITES_AT_ONCE = 3
+
+
+class Engine:
+    """Objects in, passes out. `seen`, `dropped` and `touched` only take note; the workers do the rest."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        queue: WorkQueue,
+        observer: Observer,
+        applier: Applier,
+        cluster: Cluster,
+        clock: Clock,
+        limits: Limits,
+        telemetry: Telemetry,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._observer = observer
+        self._applier = applier
+        self._cluster = cluster
+        self._clock = clock
+        self._limits = limits
+        self._telemetry = telemetry
+        self._memory = Memory()
+
+    def seen(self, obj: dict[str, Any]) -> None:
+        """Take note of a rollout as the watch has it."""
+        if self._store.put(obj):
+            self._wake(obj["metadata"]["uid"])
+
+    def dropped(self, obj: dict[str, Any]) -> None:
+        """Take note that a rollout is gone; its route keeps its last shares."""
+        key = obj["metadata"]["uid"]
+        self._store.drop(key)
+        self._queue.forget(key)
+        self._memory.drop(key)
+
+    def touched(self, names: Iterable[tuple[str, str]]) -> None:
+        """Take note that a Service or routing object of such a namespace and name has changed."""
+        for name in names:
+            for key in self._store.concerned(*name):
+                self._queue.add(key)
+
+    async def run(self, workers: int) -> None:
+        """Work until cancelled. Some workers serve rollbacks only, so that slow metrics never occupy all of them."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(URGENT_WORKERS):
+                group.create_task(self._work(urgent_only=True))
+            for _ in range(workers):
+                group.create_task(self._work(urgent_only=False))
+
+    def _wake(self, key: Key) -> None:
+        if is_urgent(self._store.get(key).rollout):
+            self._memory.interrupt(key)
+            self._queue.add(key, Lane.ROLLBACK)
+        else:
+            self._queue.add(key)
+
+    async def _work(self, *, urgent_only: bool) -> None:
+        while True:
+            key = await self._queue.get(urgent_only=urgent_only)
+            try:
+                await self._guarded_pass(key)
+            finally:
+                self._queue.done(key)
+
+    async def _guarded_pass(self, key: Key) -> None:
+        """Run a pass and turn each way of failing into when to come back."""
+        started = asyncio.get_running_loop().time()
+        outcome = "ok"
+        try:
+            await self._pass(key)
+            self._memory.succeeded(key)
+        except Interrupted:
+            outcome = "interrupted"
+        except Gone:
+            outcome = "gone"
+            self._forget(key)
+        except Conflict:
+            outcome = "conflict"
+            await self._read_again(key)
+        except Unavailable as error:
+            outcome = "unavailable"
+            log.warning("pass put off", error=str(error))
+            self._back_off(key, error.retry_after.total_seconds() if error.retry_after else 0.0)
+        except Refused as error:
+            outcome = "refused"
+            log.error("pass refused by the API server", error=str(error))  # noqa: TRY400 - its sentence is enough
+            self._back_off(key)
+        except Exception:
+            outcome = "bug"
+            log.exception("pass failed")
+            self._back_off(key)
+        finally:
+            self._telemetry.pass_ended(outcome, asyncio.get_running_loop().time() - started)
+            structlog.contextvars.clear_contextvars()
+
+    async def _pass(self, key: Key) -> None:
+        obj, rollout = self._store.get(key)
+        attempt = rollout.status.attempt
+        structlog.contextvars.bind_contextvars(
+            namespace=rollout.namespace, name=rollout.name, uid=key, attempt=attempt.number if attempt else 0
+        )
+        notes = self._memory.of(rollout)
+        now = self._clock()
+        seen = await self._observer.observe(rollout, notes, now)
+        decision = decide(Case(rollout, seen, self._clock(), self._limits))
+        await self._applier.apply(obj, rollout, decision)
+        self._telemetry.decided(rollout.status, decision.status)
+        self._plan_next(key, decision)
+
+    def _plan_next(self, key: Key, decision: Decision) -> None:
+        now = self._clock()
+        rollout = self._store.get(key).rollout
+        notes = self._memory.of(rollout)
+        notes.writes_in_a_row = notes.writes_in_a_row + 1 if decision.write else 0
+        at = decision.look_again_at
+        if notes.writes_in_a_row > WRITES_AT_ONCE:
+            # Something undoes what we write, under our own name: another operator. Do not race it.
+            self._queue.add_after(key, min(LONGEST_BACKOFF, 0.1 * 2 ** min(notes.writes_in_a_row, 20)))
+        elif decision.write or (at is not None and at <= now):
+            # Read back what was written, in the lane that the rollout is in.
+            self._queue.add(key, Lane.ROLLBACK if is_urgent(rollout) else Lane.NORMAL)
+        elif due := [moment for moment in (at, next_look(rollout, notes, now)) if moment]:
+            self._queue.add_after(key, (min(due) - now).total_seconds())
+
+    async def _read_again(self, key: Key) -> None:
+        """Get the object as it is now, and decide anew at once."""
+        try:
+            known = self._store.get(key).rollout
+            self._store.put(await self._cluster.get_rollout(known.namespace, known.name))
+            rollout = self._store.get(key).rollout
+        except Gone:
+            self._forget(key)
+        except (Refused, Unavailable) as error:
+            log.warning("could not read the rollout again", error=str(error))
+            self._back_off(key)
+        else:
+            self._queue.add(key, Lane.ROLLBACK if is_urgent(rollout) else Lane.NORMAL)
+
+    def _back_off(self, key: Key, at_least: float = 0.0) -> None:
+        """Come back later: exponentially, with jitter; a rollback comes back within two seconds."""
+        failures = self._memory.failed(key)
+        try:
+            urgent = is_urgent(self._store.get(key).rollout)
+        except Gone:
+            return
+        longest = LONGEST_URGENT_BACKOFF if urgent else LONGEST_BACKOFF
+        wait = min(longest, 0.1 * 2 ** min(failures, 20)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+        self._queue.add_after(key, wait if urgent else max(wait, at_least))
+
+    def _forget(self, key: Key) -> None:
+        self._store.drop(key)
+        self._memory.drop(key)
+        self._queue.forget(key)

@@ -1,0 +1,197 @@
+"""Makes each object, hands it on by keyword, and runs the lot."""
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import kopf
+import structlog
+from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
+from pydantic_settings import CliApp, SettingsError
+
+from modelrollout import __version__
+from modelrollout.cluster.kubernetes import ROLLOUTS, WATCHED, Kubernetes
+from modelrollout.cluster.server import ApiServer, connect
+from modelrollout.cluster.world import World
+from modelrollout.core.case import Limits
+from modelrollout.engine.apply import Applier
+from modelrollout.engine.observe import Drivers, Observer
+from modelrollout.engine.ports import Gone, Refused, Unavailable
+from modelrollout.engine.store import Store
+from modelrollout.engine.worker import Engine
+from modelrollout.engine.workqueue import WorkQueue
+from modelrollout.metrics.sources import Sources
+from modelrollout.routing.gateway import Gateways
+from modelrollout.routing.httproute import httproute_driver
+from modelrollout.routing.traefikservice import traefikservice_driver
+from modelrollout.wiring.handlers import kopf_settings, register
+from modelrollout.wiring.health import serve
+from modelrollout.wiring.settings import Settings
+from modelrollout.wiring.sweep import Sweeper
+from modelrollout.wiring.telemetry import Metrics, set_up_logging
+from modelrollout.wiring.telemetry import World as WorldMetrics
+
+log = structlog.get_logger(__name__)
+
+CALL_LIMIT = timedelta(seconds=10)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the operator until SIGTERM or SIGINT; return the exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if "--version" in given:
+        print(f"modelrollout {__version__}")
+        return 0
+    try:
+        settings = CliApp.run(Settings, cli_args=given)
+    except (ValidationError, SettingsError) as error:
+        return _refuse(_explain(error))
+    set_up_logging(settings.log_format, settings.log_level)
+    try:
+        asyncio.run(run(settings))
+    except* (Unavailable, Refused, Gone) as group:
+        return _refuse("; ".join(str(error) for error in group.exceptions))
+    except* OSError as group:
+        return _refuse(f"--listen {settings.listen}: " + "; ".join(str(error) for error in group.exceptions))
+    return 0
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until it is told to stop.
+
+    Raises:
+        Unavailable: there is no API server, or it lacks the CRD.
+    """
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    server = await connect(settings.kubeconfig, call_limit=CALL_LIMIT, on_call=metrics.api_called)
+    try:
+        served = await _served(server)
+        world = World()
+        identity = settings.identity or socket.gethostname()
+        kubernetes = Kubernetes(server, world, clock=now, identity=identity)
+        sources = _sources(settings, metrics)
+        store, queue = Store(), WorkQueue()
+        registry.register(WorldMetrics(store, queue))
+        gateways = Gateways(kubernetes, settings.gateway_mirror)
+        drivers = Drivers(
+            http_route=httproute_driver(kubernetes, gateways), traefik_service=traefikservice_driver(kubernetes)
+        )
+        engine = Engine(
+            store=store,
+            queue=queue,
+            observer=Observer(drivers=drivers, source=sources, cluster=kubernetes),
+            applier=Applier(drivers=drivers, cluster=kubernetes, store=store),
+            cluster=kubernetes,
+            clock=now,
+            limits=Limits(settings.min_interval, settings.status_refresh),
+            telemetry=metrics,
+        )
+        sweeper = Sweeper(
+            server=server,
+            kubernetes=kubernetes,
+            engine=engine,
+            store=store,
+            resources=served,
+            namespaces=settings.namespaces,
+        )
+        watch = kopf.OperatorRegistry()
+        register(watch, engine=engine, world=world, resources=served, login=_login(settings))
+        await _run_all(settings, registry, engine, sweeper, watch)
+        queue.close()
+        sources.close()
+    finally:
+        await server.close()
+
+
+async def _run_all(
+    settings: Settings, registry: CollectorRegistry, engine: Engine, sweeper: Sweeper, watch: kopf.OperatorRegistry
+) -> None:
+    """Run the watches and the engine side by side: when one of them ends, all do."""
+    ready = asyncio.Event()
+
+    def not_ready() -> str | None:
+        if not ready.is_set():
+            return "the watches have not started yet"
+        return None if sweeper.has_swept else "the cluster has not been listed completely yet"
+
+    http = await serve(settings.listen, registry=registry, not_ready=not_ready)
+    try:
+        async with asyncio.TaskGroup() as group:
+            # The world is complete before anything is decided on it: nothing is missing only because it is late.
+            sweeping = group.create_task(sweeper.run())
+            working = group.create_task(engine.run(settings.workers))
+            log.info("operator started", version=__version__, namespaces=settings.namespaces or "all")
+            await kopf.operator(
+                registry=watch,
+                settings=kopf_settings(),
+                standalone=True,
+                clusterwide=not settings.namespaces,
+                namespaces=settings.namespaces,
+                ready_flag=ready,
+            )
+            log.info("operator stops")
+            working.cancel()
+            sweeping.cancel()
+    finally:
+        await http.cleanup()
+
+
+async def _served(server: ApiServer) -> list[str]:
+    """Return the kinds that this cluster has, of those we watch.
+
+    Raises:
+        Unavailable: the cluster lacks our own CRD, or cannot be reached.
+    """
+    if ROLLOUTS.plural not in await server.served(ROLLOUTS.group, ROLLOUTS.version):
+        raise Unavailable(
+            f"the cluster does not serve {ROLLOUTS.plural}.{ROLLOUTS.group}/{ROLLOUTS.version}: apply crds/ of this"
+            " version first"
+        )
+    return [
+        plural
+        for plural, resource in WATCHED.items()
+        if plural in await server.served(resource.group, resource.version)
+    ]
+
+
+def _sources(settings: Settings, metrics: Metrics) -> Sources:
+    configs = {
+        name: source.model_copy(update={"raw_queries": source.raw_queries or settings.raw_queries})
+        for name, source in settings.metrics_sources.items()
+    }
+    return Sources(configs, clock=now, on_call=metrics.queried)
+
+
+def _login(settings: Settings) -> Callable[..., Any]:
+    """Return how kopf gets its credentials: from where our own client has them."""
+    if settings.kubeconfig is None:
+        return kopf.login_with_service_account
+    os.environ["KUBECONFIG"] = str(settings.kubeconfig)
+    return kopf.login_with_kubeconfig
+
+
+def now() -> datetime:
+    """Return the present time: aware, UTC."""
+    return datetime.now(UTC)
+
+
+def _explain(error: ValidationError | SettingsError) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(
+            f"--{'.'.join(str(part) for part in item['loc']).replace('_', '-')}: {item['msg']}"
+            for item in error.errors()
+        )
+    return str(error)
+
+
+def _refuse(sentence: str) -> int:
+    logging.getLogger(__name__).error("cannot start: %s", sentence)
+    print(f"modelrollout-operator: {sentence}", file=sys.stderr)
+    return 1

@@ -1,0 +1,53 @@
+"""kopf's handlers: they take note and return. The decisions are made elsewhere."""
+
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from modelrollout.cluster.kubernetes import ROLLOUTS, WATCHED
+from modelrollout.cluster.world import World
+from modelrollout.engine.worker import Engine
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """Return settings under which a broken connection is noticed, and nothing but our handlers acts.
+
+    The numbers: bookmarks come about once a minute, so 70 s of silence mean a dead watch.
+    """
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 330
+    settings.watching.connect_timeout = 10
+    settings.watching.inactivity_timeout = 70
+    settings.networking.request_timeout = 15
+    settings.networking.connect_timeout = 5
+    return settings
+
+
+def register(
+    registry: kopf.OperatorRegistry, *, engine: Engine, world: World, resources: list[str], login: Callable[..., Any]
+) -> None:
+    """Have kopf tell the engine of rollouts, and the world of what they are routed by."""
+    kopf.on.login(registry=registry)(login)
+
+    @kopf.on.event(*ROLLOUTS, registry=registry)
+    async def rollout_seen(event: dict[str, Any], **_: object) -> None:
+        if event["type"] == "DELETED":
+            engine.dropped(event["object"])
+        else:
+            engine.seen(event["object"])
+
+    for plural in resources:
+        kopf.on.event(*WATCHED[plural], id=plural, registry=registry)(_watcher(plural, engine, world))
+
+
+def _watcher(plural: str, engine: Engine, world: World) -> Callable[..., Any]:
+    async def seen(event: dict[str, Any], **_: object) -> None:
+        note = world.drop if event["type"] == "DELETED" else world.put
+        engine.touched(note(plural, event["object"]))
+
+    return seen

@@ -1,0 +1,61 @@
+"""The administrator's settings: flags, or environment variables with the prefix MODELROLLOUT_."""
+
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from modelrollout.api.fields import parse_duration
+from modelrollout.metrics.config import SourceConfig
+from modelrollout.routing.gateway import Mirroring
+
+Span = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    AUTO = "auto"
+    JSON = "json"
+    TEXT = "text"
+
+
+class Settings(BaseSettings):
+    """Settings of the operator. Each is a flag (--min-interval 10s) and a variable (MODELROLLOUT_MIN_INTERVAL=10s)."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MODELROLLOUT_",
+        cli_parse_args=False,
+        cli_prog_name="modelrollout-operator",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        extra="forbid",
+    )
+
+    namespaces: list[str] = Field([], description="Namespaces to watch, as a JSON list; all of the cluster when empty.")
+    kubeconfig: Path | None = Field(None, description="Kubeconfig to use instead of the pod's own credentials.")
+    metrics_sources: dict[str, SourceConfig] = Field(
+        {}, description='Metrics sources by the name that rollouts use, as JSON: {"default": {"url": "http://…"}}.'
+    )
+    gateway_mirror: dict[str, Mirroring] = Field(
+        {},
+        description="What gateways of a controllerName can mirror, where neither they nor this operator know, as JSON.",
+    )
+    raw_queries: bool = Field(
+        default=False,
+        description="Whether gates may send PromQL of their own (kind value) to every source: it can read all series there.",
+    )
+    min_interval: Span = Field(timedelta(seconds=10), description="Shortest spec.analysis.interval that is accepted.")
+    status_refresh: Span = Field(
+        timedelta(seconds=60),
+        description="Age at which a gate's numbers in status are renewed though no verdict changed.",
+    )
+    workers: int = Field(32, ge=1, le=256, description="Passes that may be under way at once, rollbacks aside.")
+    listen: str = Field("127.0.0.1:8080", description="Address of /healthz, /readyz and /metrics.")
+    log_format: LogFormat = Field(LogFormat.AUTO, description="json, text, or auto: text on a terminal.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    identity: str = Field("", description="Name of this process in events; the host's when empty.")
