@@ -188,13 +188,14 @@ def render_time(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _text(expression: str, remedy: str, longest: int, shortest: int = 1) -> WithJsonSchema:
-    return WithJsonSchema(
-        {"type": "string", "minLength": shortest, "maxLength": longest, **rules(rule(expression, remedy))}
-    )
+def _text(expression: str, remedy: str, longest: int) -> WithJsonSchema:
+    # No minLength: the API server would refuse an empty text with a sentence of its own, and not say the remedy.
+    return WithJsonSchema({"type": "string", "maxLength": longest, **rules(rule(expression, remedy))})
 
 
-_DURATION_CEL = "self.matches('^([0-9]{1,4}d)?([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?([0-9]{1,8}ms)?$')"
+_DURATION_CEL = (
+    "self != '' && self.matches('^([0-9]{1,4}d)?([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?([0-9]{1,8}ms)?$')"
+)
 _WEIGHT_CEL = (
     "type(self) == int ? (self > 0 && self <= 100) :"
     " (self.matches('^[0-9]{1,3}([.][0-9]{1,2})?$') && double(self) > 0.0 && double(self) <= 100.0)"
@@ -205,7 +206,7 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(render_duration),
-    _text(_DURATION_CEL, DURATION_REMEDY, 24, 2),
+    _text(_DURATION_CEL, DURATION_REMEDY, 24),
 ]
 Interval = Annotated[
     timedelta,
@@ -215,7 +216,6 @@ Interval = Annotated[
         "self.matches('^[0-9]{1,4}[smh]$') && duration(self) >= duration('1s') && duration(self) <= duration('1h')",
         "write an interval between 1s and 1h, such as 30s",
         8,
-        2,
     ),
 ]
 Weight = Annotated[

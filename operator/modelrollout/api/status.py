@@ -229,7 +229,12 @@ class ModelRolloutStatus(Model):
         None, description="The candidate's percentage of live requests, or of copies, for printing."
     )
     gates: Word | None = Field(None, description="Gates that pass of all, for printing.")
-    conditions: list[Condition] = Field([], max_length=16, description="The contract for machines.")
+    conditions: list[Condition] = Field(
+        [],
+        max_length=16,
+        description="The contract for machines.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
     serving: Serving | None = Field(None, description="The version that serves.")
     attempt: Attempt | None = Field(None, description="The present attempt, or the last one.")
     route: RouteStatus | None = Field(None, description="What was last read back from the routing object.")

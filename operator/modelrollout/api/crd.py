@@ -1,0 +1,142 @@
+"""The CustomResourceDefinition of ModelRollout, made from its models.
+
+`python -m modelrollout.api.crd` prints it; `--write` renews the committed copies, `--check` compares them.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from modelrollout.api.fields import rules
+from modelrollout.api.rollout import NAME_RULE, ModelRolloutSpec
+from modelrollout.api.status import ModelRolloutStatus
+from modelrollout.api.structural import Schema, structural_schema
+
+GROUP = "modelrollout.dev"
+VERSION = "v1alpha1"
+KIND = "ModelRollout"
+PLURAL = "modelrollouts"
+FILE_NAME = f"{GROUP}_{PLURAL}.yaml"
+COPIES = (Path("crds", FILE_NAME), Path("charts/modelrollout/crds", FILE_NAME))
+
+_DESCRIPTION = (
+    "Moves traffic from the version of a model that serves today to the one that should, in stages judged by gates,"
+    " and back in one write."
+)
+
+
+def custom_resource_definition() -> dict[str, Any]:
+    """Return the CRD as JSON."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "names": {
+                "kind": KIND,
+                "listKind": f"{KIND}List",
+                "plural": PLURAL,
+                "singular": KIND.lower(),
+                "shortNames": ["mr"],
+                # Beside the Services and Deployments that it works with: on call looks there first.
+                "categories": ["all"],
+            },
+            "scope": "Namespaced",
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": _schema()},
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": _columns(),
+                }
+            ],
+        },
+    }
+
+
+def render_crd() -> str:
+    """Return the CRD as the YAML that is committed; needs PyYAML, which the operator itself does not."""
+    import yaml  # noqa: PLC0415  # a tool of this repository, not of the operator
+
+    text: str = yaml.safe_dump(custom_resource_definition(), sort_keys=False, allow_unicode=True, width=110)
+    return f"# Made by `python -m modelrollout.api.crd --write`: edit the models, not this file.\n{text}"
+
+
+def renew(pages: dict[Path, str], *, only_check: bool) -> list[Path]:
+    """Return the files below the current directory that differ from `pages`; write them unless `only_check`."""
+    stale = [path for path, text in pages.items() if not path.exists() or path.read_text("utf-8") != text]
+    for path in () if only_check else stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(pages[path], "utf-8")
+    return stale
+
+
+def run(pages: dict[Path, str], name: str) -> int:
+    """Return the exit code of a generator of committed files: print, `--write` or `--check` them."""
+    parser = argparse.ArgumentParser(prog=f"python -m {name}", description="Run it at the top of the repository.")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--write", action="store_true", help="renew the committed files")
+    how.add_argument("--check", action="store_true", help="fail when a committed file is out of date")
+    given = parser.parse_args()
+    if not given.write and not given.check:
+        sys.stdout.write(next(iter(pages.values())))
+        return 0
+    stale = renew(pages, only_check=given.check)
+    if given.check and stale:
+        listed = ", ".join(map(str, stale))
+        sys.stderr.write(f"out of date: {listed}: run `python -m {name} --write`\n")
+        return 1
+    return 0
+
+
+def _schema() -> Schema:
+    status = structural_schema(ModelRolloutStatus)
+    # Without it an object that nobody has looked at counts as done (kstatus: no status, no complaint), and an
+    # on-call patch of status.control has nothing to merge into.
+    status["default"] = {"observedGeneration": -1}
+    return {
+        "type": "object",
+        "description": _DESCRIPTION,
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}."},
+            "kind": {"type": "string", "description": f"{KIND}."},
+            "metadata": {"type": "object"},
+            "spec": structural_schema(ModelRolloutSpec),
+            "status": status,
+        },
+        **rules(NAME_RULE),
+    }
+
+
+def _columns() -> list[dict[str, Any]]:
+    ready = ".status.conditions[?(@.type=='Ready')]"
+    held = ".status.conditions[?(@.type=='Held')]"
+    usual = {
+        "Phase": ".status.phase",
+        "Serving": ".status.serving.version",
+        "Candidate": ".spec.candidate.version",
+        "Weight": ".status.weight",
+        "Gates": ".status.gates",
+    }
+    wide = {
+        "Stage": ".status.attempt.stage",
+        "Reason": f"{ready}.reason",
+        "Held": f"{held}.reason",
+        "Risk": ".spec.risk",
+        "Owner": ".spec.owner.team",
+    }
+    age = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
+    return [
+        *({"name": name, "type": "string", "jsonPath": path} for name, path in usual.items()),
+        *({"name": name, "type": "string", "jsonPath": path, "priority": 1} for name, path in wide.items()),
+        age,
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(run(dict.fromkeys(COPIES, render_crd()), "modelrollout.api.crd"))
