@@ -61,6 +61,9 @@ class _Finding:
 def judge(gate: Gate, answer: Answer, bench: Bench) -> GateStatus:
     """Return the gate's verdict. Pass and Fail may be looked at any number of times (Ville's inequality)."""
     match answer:
+        case NoData(Unknown.NO_DATA, _) if bench.warming_until:
+            # The first requests are still on their way into the metrics: no reason to call anybody.
+            return _status(gate, bench, _warming(bench))
         case NoData(reason, message):
             return _status(gate, bench, _Finding(Verdict.UNKNOWN, reason, message))
         case Measured(value):

@@ -55,10 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
     set_up_logging(settings.log_format, settings.log_level)
     try:
         asyncio.run(run(settings))
-    except* (Unavailable, Refused, Gone) as group:
-        return _refuse("; ".join(str(error) for error in group.exceptions))
-    except* OSError as group:
-        return _refuse(f"--listen {settings.listen}: " + "; ".join(str(error) for error in group.exceptions))
+    except (Unavailable, Refused, Gone) as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"--listen {settings.listen}: {error}")
     return 0
 
 
@@ -105,7 +105,7 @@ async def run(settings: Settings) -> None:
         register(watch, engine=engine, world=world, resources=served, login=_login(settings))
         await _run_all(settings, registry, engine, sweeper, watch)
         queue.close()
-        sources.close()
+        await sources.close()
     finally:
         await server.close()
 

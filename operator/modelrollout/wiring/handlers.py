@@ -35,19 +35,20 @@ def register(
     kopf.on.login(registry=registry)(login)
 
     @kopf.on.event(*ROLLOUTS, registry=registry)
-    async def rollout_seen(event: dict[str, Any], **_: object) -> None:
+    async def rollout_seen(*, event: kopf.RawEvent, **_: Any) -> None:
+        obj = dict[str, Any](event["object"])
         if event["type"] == "DELETED":
-            engine.dropped(event["object"])
+            engine.dropped(obj)
         else:
-            engine.seen(event["object"])
+            engine.seen(obj)
 
     for plural in resources:
         kopf.on.event(*WATCHED[plural], id=plural, registry=registry)(_watcher(plural, engine, world))
 
 
 def _watcher(plural: str, engine: Engine, world: World) -> Callable[..., Any]:
-    async def seen(event: dict[str, Any], **_: object) -> None:
+    async def seen(*, event: kopf.RawEvent, **_: Any) -> None:
         note = world.drop if event["type"] == "DELETED" else world.put
-        engine.touched(note(plural, event["object"]))
+        engine.touched(note(plural, dict[str, Any](event["object"])))
 
     return seen

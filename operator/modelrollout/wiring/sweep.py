@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 
@@ -55,8 +56,10 @@ class Sweeper:
         for resource in self._resources:
             scope = None if resource == "gatewayclasses" else self._namespaces
             self._engine.touched(await self._kubernetes.relist(resource, scope))
-        listed, newest = {}, 0
-        for namespace in self._namespaces or [None]:
+        listed: dict[str, dict[str, Any]] = {}
+        newest = 0
+        scopes: list[str | None] = [*self._namespaces] if self._namespaces else [None]
+        for namespace in scopes:
             async for page in self._server.pages(ROLLOUTS, namespace):
                 listed |= {obj["metadata"]["uid"]: obj for obj in page["items"]}
                 version = int(page["metadata"]["resourceVersion"])
