@@ -1,0 +1,123 @@
+"""PromQL from typed parts. No text of a user's reaches a query unescaped, but for a raw `value` query."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Literal, NewType
+
+PromQL = NewType("PromQL", str)
+Op = Literal["=", "!=", "=~", "!~"]
+
+REMEMBERED = timedelta(hours=1)
+"""How far before the window a series is looked for, to tell an old one from a newborn."""
+
+CLOCK = PromQL("time()")
+
+_METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
+_ESCAPES = str.maketrans(
+    {"\\": "\\\\", '"': '\\"', "\n": "\\n"} | {chr(n): f"\\x{n:02x}" for n in range(32) if n != 10}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """A condition on one label.
+
+    Raises:
+        ValueError: the label is no Prometheus label name, or the value cannot be written as UTF-8.
+    """
+
+    label: str
+    op: Op
+    value: str
+
+    def __post_init__(self) -> None:
+        if not _LABEL.fullmatch(self.label) or self.label == "__name__":
+            raise ValueError(f"{self.label[:128]!r} is no label to match on: write letters, digits and '_'")
+        self.value.encode()
+
+    def __str__(self) -> str:
+        return f'{self.label}{self.op}"{self.value.translate(_ESCAPES)}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """The series of one metric that meet all matchers.
+
+    Raises:
+        ValueError: the metric is no Prometheus metric name.
+    """
+
+    metric: str
+    matchers: tuple[Matcher, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not _METRIC.fullmatch(self.metric):
+            raise ValueError(f"{self.metric[:256]!r} is no metric name: write letters, digits, '_' and ':'")
+
+    def __str__(self) -> str:
+        return f"{self.metric}{{{','.join(map(str, self.matchers))}}}"
+
+    def where(self, *matchers: Matcher) -> "Selector":
+        """Return the same with further matchers; all must hold, so none can widen it."""
+        return replace(self, matchers=self.matchers + matchers)
+
+    def suffixed(self, suffix: str) -> "Selector":
+        """Return the same for the metric with `suffix` after its name, as histograms have them."""
+        return replace(self, metric=self.metric + suffix)
+
+
+def count(selector: Selector, window: timedelta) -> PromQL:
+    """Return how many events the counters had within `window` before the time of evaluation.
+
+    A series born inside the window counts by its last value, because `increase` never sees the first one;
+    this holds after its pod has died, too. An older series counts by `increase`, and so does one that was reset.
+    "Older" is looked up over an hour and past staleness marks: one failed scrape at the window's start must not
+    make a long-lived counter a newborn and bring its whole history into the window. The price: a series that comes
+    back within the hour, from 0 and under the same labels, loses the events of its first scrape.
+    No series at all gives an empty answer, not 0.
+    """
+    span = _span(window)
+    old = f"(present_over_time({selector}[{_span(REMEMBERED)}] offset {span}) or resets({selector}[{span}]) > 0)"
+    return PromQL(f"sum((last_over_time({selector}[{span}]) unless {old}) or (increase({selector}[{span}]) and {old}))")
+
+
+def age(selector: Selector) -> PromQL:
+    """Return the seconds from the newest sample to the time of evaluation; empty where scraping has stopped."""
+    return PromQL(f"time() - max(timestamp({selector}))")
+
+
+def bounds(histogram: Selector, window: timedelta) -> PromQL:
+    """Return one series for each bucket bound that the histogram had in the window, in its label `le`."""
+    return PromQL(f"group by (le) (last_over_time({histogram.suffixed('_bucket')}[{_span(window)}]))")
+
+
+def bucket(histogram: Selector, bound: Decimal) -> Selector:
+    """Return the bucket of all observations up to `bound`, in each spelling of the number Prometheus may hold."""
+    spellings = "|".join(map(re.escape, sorted(_spellings(bound))))
+    return histogram.suffixed("_bucket").where(Matcher("le", "=~", spellings))
+
+
+def anchored(*parts: str | re.Pattern[str]) -> str:
+    """Return an RE2 expression: strings match themselves, patterns what they say. PromQL anchors it at both ends."""
+    return "".join(part.pattern if isinstance(part, re.Pattern) else re.escape(part) for part in parts)
+
+
+def _spellings(bound: Decimal) -> Iterable[str]:
+    """Clients write 1 or 1.0 for the same bound, Prometheus 3 writes 1.0, and Go 1e+06 from a million on."""
+    plain = f"{bound.normalize():f}"
+    found = {plain} if "." in plain else {plain, f"{plain}.0"}
+    if bound.adjusted() >= 6:
+        digits = "".join(map(str, bound.normalize().as_tuple().digits))
+        found.add(f"{digits[0]}{'.' if digits[1:] else ''}{digits[1:]}e+{bound.adjusted():02d}")
+    return found
+
+
+def _span(window: timedelta) -> str:
+    milliseconds = window // timedelta(milliseconds=1)
+    if milliseconds <= 0:
+        raise ValueError("a window is longer than nothing")
+    return f"{milliseconds}ms" if milliseconds % 1000 else f"{milliseconds // 1000}s"

@@ -1,0 +1,44 @@
+"""Questions that start valid and take only what matters."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from modelrollout.api.rollout import Gate, Metrics
+from modelrollout.core.evidence import Question, Track
+
+TRAEFIK = Metrics(preset="traefik")
+CUSTOM = Metrics.model_validate({
+    "preset": "custom",
+    "custom": {
+        "requests": {"metric": "model_requests_total"},
+        "errors": {"metric": "model_requests_total", "matchers": [{"label": "code", "op": "=~", "value": "5.."}]},
+        "duration": {"metric": "model_request_duration_seconds"},
+        "versionLabel": {"name": "service"},
+    },
+})  # fmt: skip
+ERRORS: dict[str, Any] = {"name": "errors", "errorRate": {"max": "1%"}}
+COMPARED: dict[str, Any] = {"name": "errors", "errorRate": {"max": "1%", "maxIncrease": "25%"}}
+LATENCY: dict[str, Any] = {"name": "latency", "latency": {"threshold": "300ms", "maxAbove": "5%"}}
+
+
+def value(query: str) -> dict[str, Any]:
+    return {"name": "score", "value": {"query": query, "max": "0.2"}}
+
+
+def track(service: str = "fraud-v2", **changed: Any) -> Track:
+    return replace(Track("models", "HTTPRoute", "fraud", service, 8080, "2026.11.2"), **changed)
+
+
+def question(gate: dict[str, Any] = ERRORS, **changed: Any) -> Question:
+    until = datetime.now(UTC) - timedelta(seconds=1)
+    asked = Question(
+        metrics=CUSTOM,
+        gate=Gate.model_validate(gate),
+        candidate=track(),
+        baseline=None,
+        since=until - timedelta(minutes=5),
+        until=until,
+        freshness=timedelta(minutes=1),
+    )
+    return replace(asked, **changed)

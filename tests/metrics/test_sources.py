@@ -1,0 +1,269 @@
+"""A gate's question, and what becomes of it when the source answers well, oddly or not at all."""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from modelrollout.api.rollout import Gate, Metrics
+from modelrollout.core.evidence import Counted, Measured, NoData, Unknown
+from modelrollout.core.stats import Counts
+from modelrollout.core.traffic import Blocked
+from modelrollout.metrics.config import SourceConfig
+from modelrollout.metrics.sources import Sources
+
+from tests.metrics.builders import COMPARED, CUSTOM, ERRORS, LATENCY, TRAEFIK, question, track, value
+from tests.metrics.conftest import Calls, now
+from tests.metrics.scripted import Say, Scripted, scalar, vector
+
+BASELINE = track("fraud-v1", version="2026.10.4")
+
+
+async def test_errors_are_counted_for_the_candidate_alone_under_an_absolute_limit(
+    sources: Sources, scripted: Scripted, calls: Calls
+) -> None:
+    answer = await sources.measure(question(ERRORS, baseline=BASELINE))
+
+    assert answer == Counted(Counts(300, 3), None)
+    assert calls == ["ok"] * 4
+    assert not any("fraud-v1" in query for query in scripted.queries)
+
+
+async def test_a_relative_limit_counts_the_baseline_in_the_same_window(sources: Sources, scripted: Scripted) -> None:
+    scripted.on('service="fraud-v1"', lambda: vector("4000"))
+    scripted.on('service="fraud-v1",code=', lambda: vector("40"))
+
+    answer = await sources.measure(question(COMPARED, baseline=BASELINE))
+
+    assert answer == Counted(Counts(300, 3), Counts(4000, 40))
+    assert len({path.split("&time=")[1] for path, _ in scripted.requests if "&time=" in path}) == 1
+
+
+async def test_a_first_deployment_has_no_baseline_to_count(sources: Sources) -> None:
+    assert await sources.measure(question(COMPARED)) == Counted(Counts(300, 3), None)
+
+
+async def test_a_baseline_without_series_has_no_requests(sources: Sources, scripted: Scripted) -> None:
+    scripted.on('service="fraud-v1"', vector)
+
+    answer = await sources.measure(question(COMPARED, baseline=BASELINE))
+
+    assert answer == Counted(Counts(300, 3), Counts(0, 0))
+
+
+async def test_requests_without_error_series_are_all_good(sources: Sources, scripted: Scripted) -> None:
+    scripted.on("code=", vector)
+
+    assert await sources.measure(question()) == Counted(Counts(300, 0), None)
+
+
+async def test_no_request_series_is_no_data_and_says_what_to_ask_for(sources: Sources, scripted: Scripted) -> None:
+    scripted.on("", vector)
+    scripted.on("code=", vector)
+
+    answer = await sources.measure(question())
+
+    assert isinstance(answer, NoData)
+    assert answer.reason is Unknown.NO_DATA
+    assert 'model_requests_total{service="fraud-v2"}' in answer.message
+
+
+@pytest.mark.parametrize(
+    ("total", "bad", "counts"),
+    [
+        pytest.param("299.6", "2.5001", Counts(300, 3), id="increase gives fractions: they are rounded"),
+        pytest.param("0", "0", Counts(0, 0), id="series without requests"),
+        pytest.param("97.2", "100", Counts(97, 97), id="all failed, and each series was extrapolated by itself"),
+        pytest.param("10", "12", Unknown.MALFORMED, id="more errors than requests"),
+        pytest.param("-1", "0", Unknown.MALFORMED, id="less than none"),
+        pytest.param("1e300", "0", Unknown.MALFORMED, id="more than can be counted"),
+        pytest.param("NaN", "0", Unknown.NOT_A_NUMBER, id="NaN requests"),
+        pytest.param("300", "NaN", Unknown.NOT_A_NUMBER, id="NaN errors are not 0"),
+        pytest.param("300", "+Inf", Unknown.INFINITE, id="infinite errors"),
+    ],
+)
+async def test_counts_are_whole_and_plausible_or_unknown(
+    sources: Sources, scripted: Scripted, total: str, bad: str, counts: Counts | Unknown
+) -> None:
+    scripted.on("", lambda: vector(total))
+    scripted.on("code=", lambda: vector(bad))
+
+    answer = await sources.measure(question())
+
+    assert (
+        answer.candidate if isinstance(answer, Counted) else answer.reason if isinstance(answer, NoData) else 0
+    ) == counts
+
+
+async def test_slow_requests_are_those_above_the_threshold(sources: Sources, scripted: Scripted) -> None:
+    scripted.on("_bucket", lambda: vector("290"))
+
+    answer = await sources.measure(question(LATENCY))
+
+    assert answer == Counted(Counts(300, 10), None)
+    assert any('le=~"0\\\\.3"' in query for query in scripted.queries)
+
+
+async def test_a_threshold_between_bounds_names_the_bounds_there_are(sources: Sources, scripted: Scripted) -> None:
+    bounds = [
+        {"metric": {"le": le}, "value": [1, "1"]} for le in ("0.1", "+Inf", "1.2", "5.0", "0.0005", "1e+06", "odd")
+    ]
+    scripted.on("_bucket", vector)
+    scripted.on("group by", lambda: Say({"status": "success", "data": {"resultType": "vector", "result": bounds}}))
+
+    answer = await sources.measure(question(LATENCY))
+
+    assert isinstance(answer, NoData)
+    assert answer.reason is Unknown.NO_BUCKET
+    assert "no bucket bound at 300ms; it has 100ms, 1s200ms, 5s, 11d13h46m40s:" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        pytest.param(vector("61"), "is 61 s old, where 1m is allowed", id="old"),
+        pytest.param(vector(), "is gone", id="gone"),
+    ],
+)
+async def test_stale_samples_are_not_judged(sources: Sources, scripted: Scripted, answer: Say, sentence: str) -> None:
+    scripted.on("time() -", lambda: answer)
+
+    found = await sources.measure(question())
+
+    assert isinstance(found, NoData)
+    assert found.reason is Unknown.STALE
+    assert sentence in found.message
+
+
+@pytest.mark.parametrize(("skew", "side"), [(31, "ahead of"), (-31, "behind")])
+async def test_clocks_that_differ_make_windows_that_do_not_meet(
+    sources: Sources, scripted: Scripted, skew: int, side: str
+) -> None:
+    scripted.on("time()", lambda: scalar(f"{time.time() + skew}"))
+
+    answer = await sources.measure(question())
+
+    assert isinstance(answer, NoData)
+    assert answer.reason is Unknown.CLOCK_SKEW
+    assert f"s {side} the operator's" in answer.message
+
+
+async def test_a_small_skew_is_fine(sources: Sources, scripted: Scripted) -> None:
+    scripted.on("time()", lambda: scalar(f"{time.time() + 25}"))
+
+    assert isinstance(await sources.measure(question()), Counted)
+
+
+@pytest.mark.parametrize(
+    ("say", "found"),
+    [
+        pytest.param(vector("0.25"), 0.25, id="one series"),
+        pytest.param(scalar("-3"), -3.0, id="a scalar"),
+        pytest.param(vector(), Unknown.NO_DATA, id="empty"),
+        pytest.param(vector("NaN"), Unknown.NOT_A_NUMBER, id="NaN"),
+        pytest.param(vector("1", "2"), Unknown.MANY_SERIES, id="many"),
+        pytest.param(vector("1", warnings=["partial"]), Unknown.WARNINGS, id="warnings"),
+        pytest.param(Say("<html>"), Unknown.MALFORMED, id="a login page"),
+        pytest.param(Say({"status": "error", "error": "parse error"}, status=400), Unknown.REFUSED, id="refused"),
+    ],
+)
+async def test_a_value_is_the_one_number_of_its_query(
+    sources: Sources, scripted: Scripted, say: Say, found: float | Unknown
+) -> None:
+    scripted.on("avg(score)", lambda: say)
+
+    answer = await sources.measure(question(value("avg(score)")))
+
+    assert (
+        answer.value if isinstance(answer, Measured) else answer.reason if isinstance(answer, NoData) else 0
+    ) == found
+    assert sorted(scripted.queries) == ["avg(score)", "time()"]
+
+
+async def test_a_measure_has_one_time_limit_however_many_queries_wait(scripted: Scripted, calls: Calls) -> None:
+    config = SourceConfig(url=scripted.url, timeout=timedelta(milliseconds=300), concurrency=1)
+    sources = Sources({"default": config}, now, calls)
+    scripted.always(Say(hang=True))
+    started = time.monotonic()
+
+    answer = await sources.measure(question(COMPARED, baseline=BASELINE))
+
+    assert isinstance(answer, NoData)
+    assert answer.reason is Unknown.TIMED_OUT
+    assert time.monotonic() - started < 1
+    assert set(calls) == {"TimedOut"}
+    await sources.close()
+
+
+async def test_a_fault_of_our_own_is_unknown_and_stops_nobody(scripted: Scripted, calls: Calls) -> None:
+    def broken() -> datetime:
+        raise RuntimeError("a bug")
+
+    sources = Sources({"default": SourceConfig(url=scripted.url)}, broken, calls)
+
+    answer = await sources.measure(question())
+
+    assert isinstance(answer, NoData)
+    assert answer.reason is Unknown.MALFORMED
+    await sources.close()
+
+
+async def test_an_empty_window_is_refused_rather_than_raised(sources: Sources) -> None:
+    moment = datetime(2026, 11, 17, tzinfo=UTC)
+
+    answer = await sources.measure(question(since=moment, until=moment))
+
+    assert isinstance(answer, NoData)
+    assert answer.reason is Unknown.REFUSED
+
+
+async def test_closing_leaves_no_thread(scripted: Scripted, calls: Calls) -> None:
+    sources = Sources({"ending": SourceConfig(url=scripted.url)}, now, calls)
+    await sources.measure(question(metrics=Metrics(source="ending", preset="traefik")))
+
+    await sources.close()
+
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("metrics-ending")]
+
+
+def custom(**changed: Any) -> Metrics:
+    given = CUSTOM.render()
+    return Metrics.model_validate({**given, "custom": {**given["custom"], **changed}})
+
+
+def test_what_can_be_judged_is_not_blocked(sources: Sources) -> None:
+    gates = [Gate.model_validate(gate) for gate in (ERRORS, LATENCY, value("avg(x)"))]
+
+    assert sources.check(TRAEFIK, gates) is None
+    assert sources.check(CUSTOM, gates) is None
+
+
+@pytest.mark.parametrize(
+    ("metrics", "gate", "reason", "remedy"),
+    [
+        pytest.param(Metrics(source="other", preset="traefik"), ERRORS, "UnknownMetricsSource",
+                     "this operator knows: closed, default.", id="an unknown source"),
+        pytest.param(custom(errors=None), ERRORS, "MetricNotNamed", "spec.metrics.custom.errors", id="no error counter"),
+        pytest.param(custom(duration=None), LATENCY, "MetricNotNamed", "spec.metrics.custom.duration", id="no histogram"),
+        pytest.param(Metrics(source="closed", preset="traefik"), value("x"), "RawQueriesOff", "ask the administrator",
+                     id="a query where none is allowed"),
+        pytest.param(custom(requests={"metric": "sum(x)"}), ERRORS, "BadMetrics", "no metric name", id="a metric's name"),
+        pytest.param(custom(versionLabel={"name": "__name__"}), ERRORS, "BadMetrics", "no label", id="a label's name"),
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_judged_is_blocked_with_its_remedy_and_never_asked(
+    scripted: Scripted, calls: Calls, metrics: Metrics, gate: dict[str, Any], reason: str, remedy: str
+) -> None:
+    open_, closed = SourceConfig(url=scripted.url, raw_queries=True), SourceConfig(url=scripted.url)
+    sources = Sources({"default": open_, "closed": closed}, now, calls)
+
+    blocked = sources.check(metrics, [Gate.model_validate(gate)])
+    answer = await sources.measure(question(gate, metrics=metrics))
+
+    assert isinstance(blocked, Blocked)
+    assert blocked.reason == reason
+    assert remedy in blocked.message
+    assert answer == NoData(Unknown.REFUSED, blocked.message)
+    assert scripted.requests == []
+    await sources.close()
