@@ -13,12 +13,13 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client import Counter as CounterMetric
@@ -177,6 +178,27 @@ def _json(value: object) -> Response:
     return Response(body=json.dumps(value).encode())
 
 
+def _warn_once_of_a_kind() -> None:
+    """Log the first warning of each category: a solver that does not converge says so in other words every time."""
+    shown: set[type[Warning]] = set()
+    show = warnings.showwarning
+
+    def show_first(  # the signature is Python's
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if category not in shown:
+            shown.add(category)
+            show(message, category, filename, lineno, file, line)
+
+    warnings.simplefilter("always")  # or Python would remember every text ever shown
+    warnings.showwarning = show_first
+
+
 async def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m local.model_server")
     parser.add_argument("--version", required=True)
@@ -198,4 +220,5 @@ async def _main() -> None:
 if __name__ == "__main__":
     # The control plane and the gateway come first on a small machine, as they would on nodes of their own.
     os.nice(5)
+    _warn_once_of_a_kind()
     asyncio.run(_main())
