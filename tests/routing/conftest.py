@@ -14,6 +14,7 @@ from modelrollout.routing.objects import Objects
 from modelrollout.routing.traefikservice import traefikservice_driver
 
 V1, V2, V3 = (ServiceRef(name=f"fraud-{version}", port=8080) for version in ("v1", "v2", "v3"))
+GATEWAY_API = "gateway.networking.k8s.io/v1"
 PARENTS = [{"name": "web", "namespace": "gateway"}]
 
 
@@ -23,10 +24,10 @@ class Router:
 
     traffic: dict[str, Any]
     resource: str
+    api_version: str
     name: str
     make_driver: Callable[[Objects], RouteDriver]
     users_own: Callable[[str], dict[str, Any]] | None = None
-    can_mirror: bool = True
 
     def place(self, namespace: str = "models", baseline: ServiceRef | None = V1, candidate: ServiceRef = V2) -> Place:
         """Return the place of rollout `fraud` on this router."""
@@ -38,7 +39,7 @@ def users_route(namespace: str) -> dict[str, Any]:
     path = {"type": "PathPrefix", "value": "/v1/score"}
     header = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x-team", "value": "risk"}]}}
     return {
-        "apiVersion": "gateway.networking.k8s.io/v1",
+        "apiVersion": GATEWAY_API,
         "kind": "HTTPRoute",
         "metadata": {"name": "shared", "namespace": namespace},
         "spec": {
@@ -62,16 +63,18 @@ def _httproute(objects: Objects) -> RouteDriver:
 
 
 ROUTERS = {
-    "HTTPRoute": Router({"httpRoute": {"parentRefs": PARENTS}}, "httproutes", "fraud", _httproute, can_mirror=False),
+    "HTTPRoute": Router({"httpRoute": {"parentRefs": PARENTS}}, "httproutes", GATEWAY_API, "fraud", _httproute),
     "adopted rule": Router(
         {"httpRoute": {"adopt": {"name": "shared", "rule": "score"}}},
         "httproutes",
+        GATEWAY_API,
         "shared",
         _httproute,
         users_route,
-        can_mirror=False,
     ),
-    "TraefikService": Router({"traefikService": {"name": "leaf"}}, "traefikservices", "leaf", traefikservice_driver),
+    "TraefikService": Router(
+        {"traefikService": {"name": "leaf"}}, "traefikservices", "traefik.io/v1alpha1", "leaf", traefikservice_driver
+    ),
 }
 
 
