@@ -1,0 +1,69 @@
+# The two that a newcomer needs: `make demo` and `make test`. Both set up everything they need.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONPATH := operator:.
+export PYTHONUNBUFFERED := 1
+# numpy's threads would keep an unprivileged process out of its network namespace.
+export OPENBLAS_NUM_THREADS := 1
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo test unit check format bench kind lock generate clean
+
+help:  ## Show what there is to make.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { echo "Python's venv module is missing (Debian: apt-get install python3-venv)"; exit 1; }
+	@echo "installing Python packages into $(VENV) (about a minute the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $(STAMP)
+
+setup: $(STAMP)  ## Install the Python packages, at the versions and hashes of requirements.lock.
+
+demo: $(STAMP)  ## Watch a model being promoted, a bad one caught, and an on-call edit (KEEP=1 leaves it running).
+	@$(BIN)/python -m local.build kube prometheus
+	@$(BIN)/python -m local.demo $(if $(KEEP),--keep)
+
+test: $(STAMP)  ## Run all tests, on a real control plane, Traefik and Prometheus.
+	@$(BIN)/python -m local.build kube prometheus helm
+	@$(BIN)/python -m pytest $(ARGS)
+
+unit: $(STAMP)  ## Run the tests that need no cluster, in under 30 seconds.
+	@$(BIN)/python -m pytest -m "not cluster" tests/core tests/engine tests/api tests/metrics tests/routing $(ARGS)
+
+check: $(STAMP)  ## Lint, types, layers, and that generated files are up to date.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m local.generate --check
+
+format: $(STAMP)  ## Format the code.
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(STAMP)  ## Measure how fast edits and bad samples reach the route, and what it costs.
+	@$(BIN)/python -m local.build kube
+	@$(BIN)/python -m local.bench $(ARGS)
+
+generate: $(STAMP)  ## Write crds/, the chart's copy of them, and docs/api.md from the models.
+	@$(BIN)/python -m local.generate --write
+
+kind: $(STAMP)  ## Say what runs on kind today.
+	@echo "kind-config.yaml makes the cluster; the image and this target come with the next release:"
+	@echo "  kind create cluster --config kind-config.yaml"
+
+lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml (needs uv).
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --all-extras --upgrade --quiet \
+	  pyproject.toml -o requirements.lock
+
+clean:  ## Remove what was made in this folder; built programs stay in the user's cache.
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache logs
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
