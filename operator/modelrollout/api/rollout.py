@@ -340,7 +340,10 @@ class Latency(Model):
             rule(
                 "has(self.maxAbove) || has(self.maxIncrease)",
                 "give latency.maxAbove, maxIncrease or both: a gate needs a limit",
-            )
+            ),
+            rule(
+                "self.threshold.matches('[1-9]')", "write a threshold above 0, such as 300ms: no request takes no time"
+            ),
         )
     )
 
@@ -354,7 +357,11 @@ class Value(Model):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule("has(self.min) || has(self.max)", 'give value.min, max or both, in quotes, such as max: "0.2"')
+            rule("has(self.min) || has(self.max)", 'give value.min, max or both, in quotes, such as max: "0.2"'),
+            rule(
+                "!has(self.min) || !has(self.max) || double(self.min) <= double(self.max)",
+                "no value is at least min and at most max: write a min that is at most max",
+            ),
         )
     )
 
@@ -415,7 +422,9 @@ class Canary(Model):
         description="Percentages of live requests, one a step, ascending.",
         json_schema_extra=rules(
             rule(
-                "self.map(w, double(w)).isSorted() && self.all(w, self.exists_one(v, double(v) == double(w)))",
+                # A weight that is no number is the business of its own rule, and would only be an error here.
+                "!self.all(w, type(w) == int || w.matches('^[0-9]{1,3}([.][0-9]{1,2})?$')) ||"
+                " (self.map(w, double(w)).isSorted() && self.all(w, self.exists_one(v, double(v) == double(w))))",
                 "weights must ascend, each larger than the one before: write for example [1, 5, 25, 50]",
             )
         ),

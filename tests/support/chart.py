@@ -1,0 +1,74 @@
+"""The chart as tests use it: rendered by helm, and its CRDs and RBAC installed for an operator beside the cluster."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local.api import ApiRefused, parse_objects
+from local.cluster import LocalCluster
+from local.process import wait_until
+
+TOP = Path(__file__).parents[2]
+CHART = TOP / "charts" / "modelrollout"
+RBAC_KINDS = frozenset({"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"})
+Values = Mapping[str, Any]
+
+
+def render(
+    cluster: LocalCluster, values: Values, namespace: str, release: str = "modelrollout"
+) -> list[dict[str, Any]]:
+    """Return the chart's objects, CRDs aside, as helm renders them with these values.
+
+    Raises:
+        CommandFailed: the values' schema or a template refuses them.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(values, file)
+        file.flush()
+        text = cluster.helm("template", release, str(CHART), "--namespace", namespace, "--values", file.name)
+    # Helm's own warnings come in the same answer, after the objects or before them, never as a document.
+    return [document for document in yaml.safe_load_all(text) if isinstance(document, dict)]
+
+
+def install_crds(cluster: LocalCluster) -> None:
+    """Apply the chart's CRDs; they are served when it returns."""
+    for file in sorted((CHART / "crds").glob("*.yaml")):
+        for crd in parse_objects(file.read_text("utf-8")):
+            cluster.apply(crd)
+            _wait_until_served(cluster, crd)
+
+
+def install_rbac(
+    cluster: LocalCluster, namespace: str, release: str | None = None, values: Values | None = None
+) -> tuple[str, str]:
+    """Apply the chart without its Deployment; return namespace and name of the operator's ServiceAccount.
+
+    The release is called as the namespace by default, so that cluster-wide names of two tests do not meet.
+    """
+    install_crds(cluster)
+    objects = [
+        one for one in render(cluster, values or {}, namespace, release or namespace) if one["kind"] in RBAC_KINDS
+    ]
+    cluster.apply(objects)
+    account = next(one for one in objects if one["kind"] == "ServiceAccount")
+    return namespace, account["metadata"]["name"]
+
+
+def _wait_until_served(cluster: LocalCluster, crd: Mapping[str, Any]) -> None:
+    spec = crd["spec"]
+    path = f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}?limit=1"
+
+    def is_served() -> bool:
+        try:
+            cluster.api.call("GET", path)
+        except ApiRefused as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    wait_until(is_served, f"{path} to be served")
