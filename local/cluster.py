@@ -150,6 +150,13 @@ class LocalCluster:
         self._processes.stop_all()
         shutil.rmtree(self._data, ignore_errors=True)
 
+    @property
+    def enter_command(self) -> str:
+        """A command that opens a shell inside the cluster's network, with kubectl set up, from another terminal."""
+        assert self._network
+        path = f"PATH={self._programs['kubectl'].parent}:$PATH"
+        return f"{self._network.enter_command()} env KUBECONFIG={self.kubeconfig} {path} bash"
+
     def check(self) -> None:
         """Raise ProcessFailed if a part of the cluster has ended by itself."""
         self._processes.check()

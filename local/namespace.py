@@ -33,7 +33,14 @@ class Namespace:
     """Proof that this process is in a network namespace of its own."""
 
     identity: int
-    """The inode of the namespace; `nsenter --net=/proc/PID/ns/net` gets another shell into it."""
+    """The inode of the network namespace."""
+    has_user_namespace: bool
+    """Whether a user namespace was needed as well."""
+
+    def enter_command(self) -> str:
+        """Return the command that, with another behind it, runs that one in here; for this user, from any terminal."""
+        user = " --user --preserve-credentials" if self.has_user_namespace else ""
+        return f"nsenter --target {os.getpid()} --net{user}"
 
 
 def enter_namespace() -> Namespace:
@@ -53,8 +60,7 @@ def enter_namespace() -> Namespace:
         )
     user, group = os.getuid(), os.getgid()
     if user == 0 and _unshare(_CLONE_NEWNET):
-        _set_up_addresses()
-        return Namespace(_identity())
+        return _settle(has_user_namespace=False)
     tasks = len(list(Path("/proc/self/task").iterdir()))
     if tasks > 1:
         raise NamespaceRefused(
@@ -71,8 +77,14 @@ def enter_namespace() -> Namespace:
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
     Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+    return _settle(has_user_namespace=True)
+
+
+def _settle(*, has_user_namespace: bool) -> Namespace:
     _set_up_addresses()
-    return Namespace(_identity())
+    # A proxy of the old network cannot be reached from here; Python, Go and curl all understand this.
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
+    return Namespace(Path("/proc/self/ns/net").stat().st_ino, has_user_namespace)
 
 
 def _unshare(flags: int) -> bool:
@@ -97,7 +109,3 @@ def _set_up_addresses() -> None:
         for call, address in ((_SIOCSIFADDR, f"{PREFIX}.0.1"), (_SIOCSIFNETMASK, "255.255.0.0")):
             packed = struct.pack("16sHH4s8x", b"lo:local", socket.AF_INET, 0, socket.inet_aton(address))
             fcntl.ioctl(control, call, packed)
-
-
-def _identity() -> int:
-    return Path("/proc/self/ns/net").stat().st_ino

@@ -19,7 +19,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Move the session into its network namespace before any test can start a thread."""
     needs = any("cluster" in getattr(item, "fixturenames", ()) for item in session.items)
     if needs and not session.config.option.collectonly:
-        session.config.stash[_NETWORK] = prepare(_PARTS)
+        capture = session.config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled():  # a first build takes minutes and shows its progress
+            session.config.stash[_NETWORK] = prepare(_PARTS)
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +30,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
         traefik=_PARTS.traefik,
         prometheus=_PARTS.prometheus,
         helm=_PARTS.helm,
-        namespace=request.config.stash[_NETWORK],
+        namespace=request.config.stash.get(_NETWORK, None),
     ) as running:
         yield running
 

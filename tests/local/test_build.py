@@ -115,13 +115,13 @@ def test_definitions_of_another_checksum_are_refused(tmp_path: Path, monkeypatch
         find_definitions(Definitions("some", "example.test/some@v1.0.0", "h1:right", "*.yaml"))
 
 
-def test_without_go_and_without_a_network_the_sentence_says_what_to_install(
+def test_without_go_and_without_a_way_to_install_it_the_sentence_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = program(tmp_path / "bin", "go", "go version go1.19.8 linux/amd64")
     monkeypatch.setenv("PATH", f"{old.parent}:/usr/bin:/bin")
     monkeypatch.setenv("MODELROLLOUT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setattr(sys, "executable", str(program(tmp_path / "bin", "python", "no ensurepip; exit 1'; exit 1 #")))
 
     with pytest.raises(BuildFailed, match=r"(?s)Go 1\.26 is needed and could not be installed.*go\.dev/dl"):
         find_go()

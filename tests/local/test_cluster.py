@@ -1,5 +1,7 @@
 """The real stack does what its users count on."""
 
+import os
+import subprocess
 import time
 from collections import Counter
 from datetime import timedelta
@@ -63,6 +65,19 @@ def test_a_refused_object_raises_the_servers_own_sentence(cluster: LocalCluster,
 def test_a_failed_kubectl_raises_what_it_said(cluster: LocalCluster, namespace: str) -> None:
     with pytest.raises(CommandFailed, match='services "nothing" not found'):
         cluster.kubectl("get", "service", "nothing", "-n", namespace)
+
+
+def test_the_printed_command_gets_another_terminal_inside(cluster: LocalCluster) -> None:
+    if os.getuid():
+        pytest.skip("what this test starts is in the user namespace already, and cannot enter it again")
+    asked = f"{cluster.enter_command} -c 'kubectl version'"
+    outside = ["sh", "-c", asked]
+
+    answer = subprocess.run(
+        outside, capture_output=True, text=True, check=False, env={"PATH": os.defpath + ":/usr/sbin"}
+    )
+
+    assert "Server Version: v1.36.3" in answer.stdout, answer.stderr
 
 
 def test_a_service_account_may_do_only_what_its_role_allows(cluster: LocalCluster, namespace: str) -> None:
