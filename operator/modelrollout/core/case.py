@@ -39,14 +39,14 @@ class Limits:
 class Observed:
     """What one look at the world found.
 
-    `gates` are the latest verdicts; `looked` says whether they were measured in this very pass: only then may
+    `capabilities` is `None` where nobody asked: they matter before an attempt starts. `gates` are the latest verdicts; `looked` says whether they were measured in this very pass: only then may
     anything be promoted on them.
     """
 
     route: Route
     route_kind: str
     route_name: str
-    capabilities: Capabilities | Blocked
+    capabilities: Capabilities | Blocked | None
     baseline: Endpoints | None
     candidate: Endpoints
     workload: str | None = None
@@ -175,10 +175,16 @@ def place_of(rollout: Rollout) -> Place | None:
     )
 
 
+def is_under_way(rollout: Rollout) -> bool:
+    """Whether an attempt is under way."""
+    last = rollout.status.attempt
+    return last is not None and last.outcome is None
+
+
 def is_urgent(rollout: Rollout) -> bool:
     """Whether a rollback is asked for or under way: such a pass waits for no metrics."""
     last = rollout.status.attempt
-    going_back = last is not None and last.outcome is None and last.rollback is not None
+    going_back = is_under_way(rollout) and last is not None and last.rollback is not None
     return going_back or asks_for_rollback(rollout)
 
 

@@ -4,7 +4,7 @@ from modelrollout.api.fields import NONE
 from modelrollout.api.status import Command
 from modelrollout.core.case import Case
 from modelrollout.core.plan import unmet_need
-from modelrollout.core.traffic import CANDIDATE_ONLY, Blocked, Endpoints, Foreign, Shares
+from modelrollout.core.traffic import CANDIDATE_ONLY, Blocked, Capabilities, Endpoints, Foreign, Shares
 from modelrollout.core.verbs import Hold, Stall
 
 
@@ -23,10 +23,13 @@ def refusal_to_start(case: Case) -> Stall | Hold | None:
     """What keeps an attempt from starting, before any traffic moves."""
     plan = case.plan
     missing = missing_outside(case)
-    if missing is None and isinstance(case.seen.capabilities, Blocked):
-        missing = case.seen.capabilities
-    elif missing is None and not isinstance(case.seen.capabilities, Blocked):
-        missing = unmet_need(plan, case.seen.capabilities)
+    match case.seen.capabilities:
+        case Blocked() as blocked:
+            missing = missing or blocked
+        case Capabilities() as capabilities:
+            missing = missing or unmet_need(plan, capabilities)
+        case None:
+            pass
     if missing:
         return Stall(missing.reason, missing.message)
     foreign = case.seen.route

@@ -196,7 +196,7 @@ def hold_on_foreign_route(case: Case) -> Verb | None:
     first = case.attempt.applied_at is None and case.step == case.plan.steps[0]
     if first and route.shares is not None and route.shares.candidate == NONE:
         return None  # An adopted rule is the user's until our first write.
-    found = f"{route.shares} for the candidate" if route.shares else "other backends"
+    found = f"{route.shares} for the candidate" if route.shares else route.detail
     return Hold(
         "RouteChanged",
         f"{route.manager} set {found} on {case.seen.route_kind} {case.seen.route_name}, the plan says {case.target}."

@@ -7,7 +7,7 @@ from typing import Any
 
 from modelrollout.api.rollout import ServiceRef, Traffic
 from modelrollout.api.status import GateStatus
-from modelrollout.core.case import Observed, is_urgent, place_of
+from modelrollout.core.case import Observed, is_under_way, is_urgent, place_of
 from modelrollout.core.evidence import Answer, Question
 from modelrollout.core.looking import judge_all, questions
 from modelrollout.core.plan import plan_of
@@ -51,7 +51,7 @@ class Observer:
         place = place_of(rollout)
         if place is None:
             unreadable = Blocked("InvalidSpec", rollout.problem)
-            return Observed(unreadable, "route", "?", unreadable, None, Endpoints.UNKNOWN)
+            return Observed(unreadable, "route", "?", None, None, Endpoints.UNKNOWN)
         driver = self._drivers.of(place.traffic)
         urgent = is_urgent(rollout)
         route = await driver.read(place)
@@ -60,7 +60,7 @@ class Observer:
             route=route,
             route_kind=driver.kind,
             route_name=driver.name_of(place),
-            capabilities=await self._capabilities(driver, place),
+            capabilities=None if is_under_way(rollout) else await self._capabilities(driver, place),
             baseline=self._endpoints(place.namespace, place.baseline) if place.baseline else None,
             candidate=self._endpoints(place.namespace, place.candidate),
             workload=None if urgent else await self._workload(rollout),
