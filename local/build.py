@@ -94,6 +94,8 @@ def _build(target: Target, names: list[str]) -> dict[str, Path]:
 def _compile(target: Target, names: list[str], go: Go, place: Path) -> None:
     sources, environment = TOOLS / target.name, go.environment()
     packages = [target.packages[name] for name in names]
+    for left_over in place.glob(".build-*"):  # of a build that was killed: only the holder of the lock gets here
+        shutil.rmtree(left_over, ignore_errors=True)
     progress = Progress(f"{target.name} ({', '.join(names)})")
     with tempfile.TemporaryDirectory(dir=place, prefix=".build-") as scratch:
         listing, out = Path(scratch) / "packages", Path(scratch) / "out"
@@ -173,6 +175,9 @@ def main() -> int:
     except BuildFailed as failure:
         print(f"\nbuild failed: {failure}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nbuild interrupted; what was compiled is kept in Go's cache", file=sys.stderr)
+        return 130
     return 0
 
 
