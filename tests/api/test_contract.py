@@ -7,6 +7,7 @@ import pytest
 
 from local.api import ApiRefused
 from local.cluster import LocalCluster
+from local.process import wait_until
 from tests.api.manifests import REMOVED, Changes, changed, good, refusal_of
 from tests.api.refusals import ON_CHANGE, ON_CREATE, ChangeRefusal, Refusal
 
@@ -147,6 +148,9 @@ def test_a_phase_that_is_none_is_refused_with_those_there_are(contract: LocalClu
     ],
 )
 def test_kubectl_explain_reads_well(contract: LocalCluster, field: str, sentences: list[str]) -> None:
+    # The API server publishes a new kind's documentation a moment after it serves the kind.
+    wait_until(lambda: "FIELD" in contract.kubectl("explain", "mr", check=False), "kubectl explain mr")
+
     told = contract.kubectl("explain", field)
 
     assert [sentence for sentence in sentences if sentence not in " ".join(told.split())] == []

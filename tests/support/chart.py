@@ -29,9 +29,12 @@ def render(
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(values, file)
         file.flush()
-        text = cluster.helm("template", release, str(CHART), "--namespace", namespace, "--values", file.name)
-    # Helm's own warnings come in the same answer, after the objects or before them, never as a document.
-    return [document for document in yaml.safe_load_all(text) if isinstance(document, dict)]
+        # A helm that was built from its Go module knows no version of Kubernetes by itself.
+        version = cluster.api.call("GET", "/version")["gitVersion"]
+        text = cluster.helm(
+            "template", release, str(CHART), "--namespace", namespace, "--values", file.name, "--kube-version", version
+        )
+    return [document for document in yaml.safe_load_all(text) if document]
 
 
 def install_crds(cluster: LocalCluster) -> None:

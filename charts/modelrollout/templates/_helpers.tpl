@@ -1,0 +1,113 @@
+{{- define "modelrollout.name" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 53 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" (.Release.Name | trunc 40 | trimSuffix "-") .Chart.Name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "modelrollout.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "modelrollout.labels" -}}
+{{ include "modelrollout.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- define "modelrollout.serviceAccount" -}}
+{{- .Values.serviceAccount.name | default (include "modelrollout.name" .) -}}
+{{- end -}}
+
+{{- define "modelrollout.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the operator reads and writes in a namespace that it watches. */}}
+{{- define "modelrollout.rules" -}}
+- apiGroups: [modelrollout.dev]
+  resources: [modelrollouts]
+  verbs: [get, list, watch]
+- apiGroups: [modelrollout.dev]
+  resources: [modelrollouts/status]
+  verbs: [patch]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gateways]
+  verbs: [get, list, watch]
+- apiGroups: [traefik.io]
+  resources: [traefikservices]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [get, list, watch]
+- apiGroups: [apps]
+  resources: [deployments, statefulsets]
+  verbs: [get]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end -}}
+
+{{/* GatewayClasses have no namespace; the Gateway of a route often stands in one that is not watched. */}}
+{{- define "modelrollout.clusterRules" -}}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gatewayclasses]
+  verbs: [get, list, watch]
+{{- if .Values.namespaces }}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gateways]
+  verbs: [get]
+{{- end }}
+{{- end -}}
+
+{{/* All that on call needs: kubectl get, wait, and patch or edit with --subresource=status. */}}
+{{- define "modelrollout.onCallRules" -}}
+- apiGroups: [modelrollout.dev]
+  resources: [modelrollouts]
+  verbs: [get, list, watch]
+- apiGroups: [modelrollout.dev]
+  resources: [modelrollouts/status]
+  verbs: [get, patch]
+{{- end -}}
+
+{{/* The settings that are given, as the operator reads them; it has its own defaults for the rest. */}}
+{{- define "modelrollout.environment" -}}
+{{- $settings := .Values.settings -}}
+- name: MODELROLLOUT_NAMESPACES
+  value: {{ .Values.namespaces | toJson | quote }}
+- name: MODELROLLOUT_METRICS_SOURCES
+  value: {{ .Values.metricsSources | toJson | quote }}
+- name: MODELROLLOUT_GATEWAY_MIRROR
+  value: {{ $settings.gatewayMirror | toJson | quote }}
+- name: MODELROLLOUT_RAW_QUERIES
+  value: {{ $settings.rawQueries | quote }}
+- name: MODELROLLOUT_LOG_FORMAT
+  value: {{ $settings.logFormat | quote }}
+- name: MODELROLLOUT_LOG_LEVEL
+  value: {{ $settings.logLevel | quote }}
+{{- with $settings.minInterval }}
+- name: MODELROLLOUT_MIN_INTERVAL
+  value: {{ . | quote }}
+{{- end }}
+{{- with $settings.statusRefresh }}
+- name: MODELROLLOUT_STATUS_REFRESH
+  value: {{ . | quote }}
+{{- end }}
+{{- with $settings.workers }}
+- name: MODELROLLOUT_WORKERS
+  value: {{ int . | quote }}
+{{- end }}
+{{- end -}}

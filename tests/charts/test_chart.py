@@ -1,0 +1,168 @@
+"""The chart: what helm makes of it, and what the API server and the operator make of that."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from modelrollout.wiring.settings import Settings
+from pydantic_settings import CliApp
+
+from local.cluster import CommandFailed, LocalCluster
+from tests.support.chart import CHART, Values, install_crds, render
+
+pytestmark = pytest.mark.cluster
+
+EVERYTHING: Values = {
+    "image": {"repository": "registry.example.com/modelrollout", "digest": f"sha256:{'0' * 64}"},
+    "imagePullSecrets": [{"name": "registry"}],
+    "namespaces": ["team-a", "team-b"],
+    "metricsSources": {
+        "default": {"url": "http://prometheus.monitoring:9090"},
+        "team-a": {
+            "url": "https://mimir.example.com/prometheus",
+            "bearerTokenFile": "/etc/modelrollout/token",
+            "caFile": "/etc/modelrollout/ca.crt",
+            "namespaceLabel": "namespace",
+            "timeout": "3s",
+        },
+    },
+    "settings": {
+        "minInterval": "15s",
+        "statusRefresh": "2m",
+        "rawQueries": True,
+        "gatewayMirror": {"example.com/gateway": "percent"},
+        "workers": 8,
+        "logFormat": "text",
+        "logLevel": "debug",
+    },
+    "args": ["--identity=blue"],
+    "serviceAccount": {"name": "rollouts", "annotations": {"example.com/role": "rollouts"}},
+    "onCall": {"subjects": [{"kind": "Group", "name": "oncall", "apiGroup": "rbac.authorization.k8s.io"}]},
+    "podAnnotations": {"prometheus.io/scrape": "true"},
+    "podLabels": {"team": "platform"},
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"key": "infra", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+    "priorityClassName": "system-cluster-critical",
+    "extraVolumes": [{"name": "metrics", "secret": {"secretName": "metrics"}}],
+    "extraVolumeMounts": [{"name": "metrics", "mountPath": "/etc/modelrollout", "readOnly": True}],
+}
+NAMESPACE = "ops"
+
+
+def deployment(cluster: LocalCluster, values: Values) -> dict[str, Any]:
+    (found,) = (one for one in render(cluster, values, NAMESPACE) if one["kind"] == "Deployment")
+    return found
+
+
+def container(cluster: LocalCluster, values: Values) -> dict[str, Any]:
+    (found,) = deployment(cluster, values)["spec"]["template"]["spec"]["containers"]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("values", [pytest.param({}, id="defaults"), pytest.param(EVERYTHING, id="everything")])
+def test_the_api_server_takes_every_object_as_it_stands(cluster: LocalCluster, values: Values) -> None:
+    install_crds(cluster)
+    for name in (NAMESPACE, "team-a", "team-b"):
+        cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+
+    for one in render(cluster, values, NAMESPACE):
+        path = f"{cluster.api.path_of(one)}?fieldManager=helm&dryRun=All&fieldValidation=Strict"
+        cluster.api.call("PATCH", path, one, content_type="application/apply-patch+yaml")
+
+
+def test_lint_finds_nothing(cluster: LocalCluster) -> None:
+    assert "0 chart(s) failed" in cluster.helm("lint", "--strict", str(CHART))
+
+
+@pytest.mark.parametrize(
+    ("values", "settings"),
+    [
+        pytest.param(
+            {}, {"namespaces": [], "metrics_sources": {}, "log_format": "json", "listen": ":8080"}, id="defaults"
+        ),
+        pytest.param(
+            EVERYTHING,
+            {
+                "namespaces": ["team-a", "team-b"],
+                "min_interval": timedelta(seconds=15),
+                "status_refresh": timedelta(minutes=2),
+                "raw_queries": True,
+                "gateway_mirror": {"example.com/gateway": "percent"},
+                "workers": 8,
+                "log_format": "text",
+                "log_level": "debug",
+                "identity": "blue",
+            },
+            id="everything",
+        ),
+    ],
+)
+def test_the_operator_reads_its_settings_as_they_were_given(
+    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, values: Values, settings: Mapping[str, object]
+) -> None:
+    operator = container(cluster, values)
+    for variable in operator["env"]:
+        monkeypatch.setenv(variable["name"], variable["value"])
+
+    read = CliApp.run(Settings, cli_args=operator.get("args", []))
+
+    assert {name: getattr(read, name) for name in settings} == settings
+    assert {name: source.url for name, source in read.metrics_sources.items()} == {
+        name: source["url"] for name, source in values.get("metricsSources", {}).items()
+    }
+
+
+def test_one_operator_runs_at_a_time_under_its_own_account(cluster: LocalCluster) -> None:
+    found = deployment(cluster, EVERYTHING)["spec"]
+
+    assert (found["replicas"], found["strategy"]) == (1, {"type": "Recreate"})
+    assert found["template"]["spec"]["serviceAccountName"] == "rollouts"
+    assert container(cluster, EVERYTHING)["image"] == f"registry.example.com/modelrollout@sha256:{'0' * 64}"
+
+
+def test_the_pod_meets_the_restricted_standard(cluster: LocalCluster) -> None:
+    # The API server judges it: a namespace that enforces the standard warns about nothing and refuses nothing.
+    namespace = cluster.new_namespace("restricted")
+    enforce = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": enforce}})
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "modelrollout", "namespace": namespace},
+    }
+    cluster.apply(account)
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "operator", "namespace": namespace},
+        "spec": deployment(cluster, {})["spec"]["template"]["spec"],
+    }
+
+    cluster.apply(pod)
+
+    assert container(cluster, {})["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param({"namespace": ["a"]}, id="a misspelt value"),
+        pytest.param({"namespaces": ["Not A Namespace"]}, id="a namespace that is none"),
+        pytest.param(
+            {"metricsSources": {"default": {"url": "http://user:secret@prometheus"}}}, id="a password in a URL"
+        ),
+        pytest.param({"metricsSources": {"default": {}}}, id="a source without address"),
+        pytest.param({"settings": {"minInterval": "10"}}, id="a duration without unit"),
+        pytest.param({"image": {"repository": "x", "digest": "latest"}}, id="a digest that is none"),
+    ],
+)
+def test_a_wrong_value_is_refused(cluster: LocalCluster, values: Values) -> None:
+    with pytest.raises(CommandFailed, match="values don't meet the specifications of the schema"):
+        render(cluster, values, NAMESPACE)
+
+
+def test_the_crds_are_part_of_the_chart(cluster: LocalCluster) -> None:
+    assert "name: modelrollouts.modelrollout.dev" in cluster.helm("show", "crds", str(CHART))

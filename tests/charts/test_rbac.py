@@ -1,0 +1,179 @@
+"""Who may do what once the chart is installed: exactly this, and the real API server agrees."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from local.cluster import CommandFailed, LocalCluster
+from tests.api.manifests import good
+from tests.support.chart import install_rbac, render
+
+pytestmark = pytest.mark.cluster
+
+READ = frozenset({"get", "list", "watch"})
+WRITE = frozenset({"create", "patch"})
+IN_A_NAMESPACE = {
+    ("modelrollout.dev", "modelrollouts"): READ,
+    ("modelrollout.dev", "modelrollouts/status"): {"patch"},
+    ("gateway.networking.k8s.io", "httproutes"): READ | WRITE,
+    ("gateway.networking.k8s.io", "gateways"): READ,
+    ("traefik.io", "traefikservices"): READ | WRITE,
+    ("", "services"): READ,
+    ("discovery.k8s.io", "endpointslices"): READ,
+    ("apps", "deployments"): {"get"},
+    ("apps", "statefulsets"): {"get"},
+    ("events.k8s.io", "events"): {"create"},
+}
+CLASSES = {("gateway.networking.k8s.io", "gatewayclasses"): READ}
+GATEWAYS_ELSEWHERE = {("gateway.networking.k8s.io", "gateways"): {"get"}}
+ON_CALL = {
+    ("modelrollout.dev", "modelrollouts"): READ,
+    ("modelrollout.dev", "modelrollouts/status"): {"get", "patch"},
+}
+Grants = dict[tuple[str, str], set[str]]
+
+
+def grants(role: Mapping[str, Any]) -> Grants:
+    """What a role allows: verbs by API group and resource."""
+    found: Grants = {}
+    for rule in role["rules"]:
+        assert rule.keys() == {"apiGroups", "resources", "verbs"}
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                found.setdefault((group, resource), set()).update(rule["verbs"])
+    return found
+
+
+def roles(objects: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str | None], Grants]:
+    return {
+        (one["kind"], one["metadata"]["name"], one["metadata"].get("namespace")): grants(one)
+        for one in objects
+        if one["kind"] in {"Role", "ClusterRole"}
+    }
+
+
+def test_the_operator_of_a_whole_cluster_may_do_this_and_no_more(cluster: LocalCluster) -> None:
+    assert roles(render(cluster, {}, "ops")) == {
+        ("ClusterRole", "modelrollout", None): IN_A_NAMESPACE | CLASSES,
+        ("ClusterRole", "modelrollout-oncall", None): ON_CALL,
+    }
+
+
+def test_the_operator_of_two_namespaces_may_do_this_there_and_no_more(cluster: LocalCluster) -> None:
+    assert roles(render(cluster, {"namespaces": ["a", "b"]}, "ops")) == {
+        ("ClusterRole", "modelrollout", None): CLASSES | GATEWAYS_ELSEWHERE,
+        ("Role", "modelrollout", "a"): IN_A_NAMESPACE,
+        ("Role", "modelrollout", "b"): IN_A_NAMESPACE,
+        ("Role", "modelrollout-oncall", "a"): ON_CALL,
+        ("Role", "modelrollout-oncall", "b"): ON_CALL,
+    }
+
+
+class Question(NamedTuple):
+    """Whether somebody may do something, as a SubjectAccessReview asks."""
+
+    verb: str
+    resource: str
+    namespace: str
+    group: str = ""
+    subresource: str = ""
+
+
+def is_allowed(cluster: LocalCluster, user: str, question: Question) -> bool:
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": user, "resourceAttributes": question._asdict()},
+    }
+    answer = cluster.api.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+    return bool(answer["status"]["allowed"])
+
+
+def test_the_api_server_keeps_the_operator_to_its_namespaces(cluster: LocalCluster, namespace: str) -> None:
+    watched, other = cluster.new_namespace("watched"), cluster.new_namespace("other")
+    _, account = install_rbac(cluster, namespace, values={"namespaces": [watched]})
+    user = f"system:serviceaccount:{namespace}:{account}"
+    routes = "gateway.networking.k8s.io"
+
+    answers = {
+        question: is_allowed(cluster, user, question)
+        for question in (
+            Question("patch", "httproutes", watched, routes),
+            Question("patch", "modelrollouts", watched, "modelrollout.dev", "status"),
+            Question("get", "gateways", other, routes),
+            Question("patch", "httproutes", other, routes),
+            Question("list", "services", other),
+            Question("patch", "modelrollouts", watched, "modelrollout.dev"),
+            Question("delete", "httproutes", watched, routes),
+            Question("get", "secrets", watched),
+            Question("create", "pods", watched),
+            Question("patch", "deployments", watched, "apps"),
+        )
+    }
+
+    assert list(answers.values()) == [True] * 3 + [False] * 7
+
+
+@pytest.fixture
+def on_call(cluster: LocalCluster, namespace: str) -> Path:
+    """A kubeconfig of somebody who has the on-call role in the namespace, and nothing else."""
+    person = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "ana", "namespace": namespace}}
+    cluster.apply(person)
+    subject = {"kind": "ServiceAccount", "name": "ana", "namespace": namespace}
+    install_rbac(cluster, namespace, values={"namespaces": [namespace], "onCall": {"subjects": [subject]}})
+    return cluster.kubeconfig_for(cluster.token(namespace, "ana"), f"ana-{namespace}")
+
+
+def test_on_call_can_roll_back_with_kubectl(cluster: LocalCluster, namespace: str, on_call: Path) -> None:
+    cluster.apply(good(namespace=namespace))
+    control = {"rollback": {"reason": "p99"}}
+
+    told = cluster.kubectl(
+        "patch", "mr", "fraud-scorer", "-n", namespace, "--subresource=status", "--type=merge",
+        "-p", json.dumps({"status": {"control": control}}), "-o", "json", kubeconfig=on_call,
+    )  # fmt: skip
+
+    assert json.loads(told)["status"]["control"] == control
+    assert "fraud-scorer" in cluster.kubectl("get", "mr", "-n", namespace, kubeconfig=on_call)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(
+            ["patch", "mr", "fraud-scorer", "--type=merge", "-p", '{"spec":{"paused":true}}'], id="change spec"
+        ),
+        pytest.param(["annotate", "mr", "fraud-scorer", "a=b"], id="annotate"),
+        pytest.param(["delete", "mr", "fraud-scorer"], id="delete"),
+        pytest.param(["get", "secrets"], id="read secrets"),
+        pytest.param(["get", "services"], id="read services"),
+        pytest.param(["create", "serviceaccount", "eve"], id="make an account"),
+    ],
+)
+def test_on_call_can_do_nothing_else(
+    cluster: LocalCluster, namespace: str, on_call: Path, arguments: list[str]
+) -> None:
+    cluster.apply(good(namespace=namespace))
+
+    with pytest.raises(CommandFailed, match="(?i)forbidden"):
+        cluster.kubectl(*arguments, "-n", namespace, kubeconfig=on_call)
+
+
+def test_a_spec_written_through_the_status_of_a_rollout_is_dropped(
+    cluster: LocalCluster, namespace: str, on_call: Path
+) -> None:
+    (before,) = cluster.apply(good(namespace=namespace))
+    patch = {"spec": {"paused": True}, "metadata": {"labels": {"a": "b"}}, "status": {"control": {"hold": {}}}}
+
+    cluster.kubectl(
+        "patch", "mr", "fraud-scorer", "-n", namespace, "--subresource=status", "--type=merge",
+        "-p", json.dumps(patch), kubeconfig=on_call,
+    )  # fmt: skip
+
+    after = cluster.api.call("GET", cluster.api.path_of(before))
+    assert after["spec"] == before["spec"]
+    assert "labels" not in after["metadata"]
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
