@@ -1,0 +1,320 @@
+"""What the queue promises to those who add keys and those who take them."""
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from modelrollout.engine.workqueue import Lane, WorkQueue
+
+from tests.support.virtual_time import VirtualTimeLoop
+
+
+def elapsed() -> float:
+    return round(asyncio.get_running_loop().time(), 6)
+
+
+async def taken(queue: WorkQueue) -> list[str]:
+    """Return what is due now, in order."""
+    found = []
+    while queue.depth:
+        found.append(await queue.get())
+    for key in found:
+        queue.done(key)
+    return found
+
+
+class TestDue:
+    async def test_a_key_that_is_added_twice_runs_once(self):
+        queue = WorkQueue()
+
+        queue.add("a")
+        queue.add("a")
+
+        assert await taken(queue) == ["a"]
+
+    async def test_keys_run_in_the_order_in_which_they_became_due(self):
+        queue = WorkQueue()
+
+        for key in "cab":
+            queue.add(key)
+
+        assert await taken(queue) == ["c", "a", "b"]
+
+    async def test_a_getter_waits_until_there_is_something_to_get(self):
+        queue = WorkQueue()
+        getter = asyncio.ensure_future(queue.get())
+        await asyncio.sleep(5)
+
+        queue.add("a")
+
+        assert await getter == "a"
+        assert elapsed() == 5
+
+    async def test_lateness_is_how_long_the_oldest_due_key_has_waited(self):
+        queue = WorkQueue()
+        queue.add("a")
+        await asyncio.sleep(2)
+        queue.add("b")
+        await asyncio.sleep(1)
+
+        assert queue.lateness == pytest.approx(3)
+        await queue.get()
+        assert queue.lateness == pytest.approx(1)
+        await queue.get()
+        assert queue.lateness == 0
+
+
+class TestDelays:
+    async def test_a_delayed_key_comes_when_it_is_time(self):
+        queue = WorkQueue()
+        queue.add_after("a", 3600)
+
+        assert await queue.get() == "a"
+        assert elapsed() == 3600
+
+    async def test_of_several_delays_the_earliest_counts(self):
+        queue = WorkQueue()
+        for delay in (30, 10, 20):
+            queue.add_after("a", delay)
+
+        await queue.get()
+
+        assert elapsed() == 10
+        queue.done("a")
+        await asyncio.sleep(3600)
+        assert queue.depth == 0
+
+    async def test_a_key_that_is_due_needs_no_delay(self):
+        queue = WorkQueue()
+        queue.add("a")
+        queue.add_after("a", 5)
+
+        assert await taken(queue) == ["a"]
+        await asyncio.sleep(60)
+        assert queue.depth == 0
+
+    async def test_adding_a_delayed_key_makes_it_due_once(self):
+        queue = WorkQueue()
+        queue.add_after("a", 5)
+        queue.add("a")
+
+        assert await taken(queue) == ["a"]
+        await asyncio.sleep(60)
+        assert queue.depth == 0
+
+    @pytest.mark.parametrize("seconds", [0, -3])
+    async def test_a_delay_that_is_over_is_none(self, seconds):
+        queue = WorkQueue()
+
+        queue.add_after("a", seconds)
+
+        assert queue.depth == 1
+
+    async def test_delayed_keys_come_in_the_order_of_their_times(self):
+        queue = WorkQueue()
+        for key, delay in (("late", 9), ("early", 1), ("middle", 5)):
+            queue.add_after(key, delay)
+
+        order = [(await queue.get(), elapsed()) for _ in range(3)]
+
+        assert order == [("early", 1), ("middle", 5), ("late", 9)]
+
+    async def test_a_closed_queue_lets_no_timer_go_off(self):
+        queue = WorkQueue()
+        queue.add_after("a", 1)
+
+        queue.close()
+        await asyncio.sleep(10)
+
+        assert queue.depth == 0
+
+
+class TestRunning:
+    async def test_a_key_never_runs_twice_at_once(self):
+        queue = WorkQueue()
+        queue.add("a")
+        await queue.get()
+
+        queue.add("a")
+
+        assert queue.depth == 0
+
+    async def test_a_key_that_became_due_while_it_ran_runs_once_more(self):
+        queue = WorkQueue()
+        queue.add("a")
+        key = await queue.get()
+        queue.add("a")
+        queue.add("a")
+
+        queue.done(key)
+
+        assert await taken(queue) == ["a"]
+        assert queue.depth == 0
+
+    async def test_a_rollback_asked_for_while_it_ran_keeps_its_lane(self):
+        queue = WorkQueue()
+        queue.add("a")
+        key = await queue.get()
+        queue.add("b")
+        queue.add("a", Lane.ROLLBACK)
+        queue.add("a")
+
+        queue.done(key)
+
+        assert await taken(queue) == ["a", "b"]
+
+    async def test_a_delay_set_while_it_runs_counts_from_then(self):
+        queue = WorkQueue()
+        queue.add("a")
+        key = await queue.get()
+        queue.add_after("a", 7)
+        queue.done(key)
+
+        await queue.get()
+
+        assert elapsed() == 7
+
+    async def test_a_key_that_is_running_is_not_late(self):
+        queue = WorkQueue()
+        queue.add("a")
+        await queue.get()
+        await asyncio.sleep(60)
+
+        assert queue.lateness == 0
+
+    async def test_a_forgotten_key_never_comes_back(self):
+        queue = WorkQueue()
+        queue.add("a")
+        queue.add_after("b", 5)
+        queue.add("c")
+        running = await queue.get()
+        queue.add(running)
+
+        for key in "abc":
+            queue.forget(key)
+        queue.done(running)
+        await asyncio.sleep(60)
+
+        assert queue.depth == 0
+
+
+class TestLanes:
+    async def test_a_rollback_overtakes_all_others(self):
+        queue = WorkQueue()
+        for key in "abc":
+            queue.add(key)
+
+        queue.add("d", Lane.ROLLBACK)
+
+        assert await taken(queue) == ["d", "a", "b", "c"]
+
+    async def test_a_waiting_key_overtakes_once_a_rollback_is_asked_for(self):
+        queue = WorkQueue()
+        for key in "abc":
+            queue.add(key)
+
+        queue.add("c", Lane.ROLLBACK)
+        queue.add("c")
+
+        assert await taken(queue) == ["c", "a", "b"]
+
+    async def test_an_urgent_getter_takes_rollbacks_only(self):
+        queue = WorkQueue()
+        queue.add("a")
+        getter = asyncio.ensure_future(queue.get(urgent_only=True))
+        await asyncio.sleep(1)
+        assert not getter.done()
+
+        queue.add("b", Lane.ROLLBACK)
+
+        assert await getter == "b"
+        assert await taken(queue) == ["a"]
+
+    async def test_an_urgent_getter_that_finds_nothing_hides_no_news_from_others(self):
+        queue = WorkQueue()
+        urgent = asyncio.ensure_future(queue.get(urgent_only=True))
+        normal = asyncio.ensure_future(queue.get())
+        await asyncio.sleep(0)
+
+        queue.add("a")
+
+        assert await normal == "a"
+        urgent.cancel()
+
+
+class TestCancelledGetters:
+    async def test_a_getter_cancelled_at_the_moment_of_its_wake_up_strands_no_key(self):
+        queue = WorkQueue()
+        first, second = asyncio.ensure_future(queue.get()), asyncio.ensure_future(queue.get())
+        await asyncio.sleep(0)
+
+        queue.add("a")
+        first.cancel()
+
+        assert await second == "a"
+
+    async def test_a_key_waits_for_the_next_getter_when_the_only_one_was_cancelled(self):
+        queue = WorkQueue()
+        getter = asyncio.ensure_future(queue.get())
+        await asyncio.sleep(0)
+
+        queue.add("a")
+        getter.cancel()
+        await asyncio.sleep(0)
+
+        assert await taken(queue) == ["a"]
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.sampled_from("abc"), st.sampled_from(list(Lane))),
+        st.tuples(st.just("after"), st.sampled_from("abc"), st.integers(1, 20)),
+        st.tuples(st.just("sleep"), st.just(""), st.integers(1, 20)),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(steps=STEPS, workers=st.integers(1, 3))
+def test_whatever_happens_each_key_runs_after_its_last_add_and_never_twice_at_once(steps, workers):
+    loop = VirtualTimeLoop()
+    try:
+        loop.run_until_complete(_work_off(steps, workers))
+    finally:
+        loop.close()
+
+
+async def _work_off(steps: list[tuple[str, str, int]], workers: int) -> None:
+    queue, running, last_run, wanted = WorkQueue(), set[str](), dict[str, float](), dict[str, float]()
+
+    async def work() -> None:
+        while True:
+            key = await queue.get()
+            assert key not in running
+            running.add(key)
+            last_run[key] = elapsed()
+            await asyncio.sleep(3)
+            running.discard(key)
+            queue.done(key)
+
+    tasks = [asyncio.ensure_future(work()) for _ in range(workers)]
+    for step, key, value in steps:
+        match step:
+            case "add":
+                queue.add(key, Lane(value))
+                wanted[key] = elapsed()
+            case "after":
+                queue.add_after(key, value)
+                wanted.setdefault(key, elapsed())
+            case _:
+                await asyncio.sleep(value)
+    await asyncio.sleep(200)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert all(task.cancelled() for task in tasks)
+    assert {key: time for key, time in wanted.items() if last_run.get(key, -1.0) < time} == {}
+    assert (queue.depth, queue.lateness) == (0, 0)
