@@ -45,12 +45,17 @@ class Applier:
             log.warning("status refused, route is written all the same", error=str(error))
             refused = error
         if decision.write:
-            await self._write_route(decision.write)
+            try:
+                await self._write_route(decision.write)
+            except (Conflict, Gone, Refused, Unavailable):
+                # Status says by now what has happened: a later pass would find nothing new to tell.
+                if refused is None:
+                    await self._tell(obj, decision)
+                raise
             written = True
-        if refused is None:
-            await self._tell(obj, decision)
         if refused:
             raise refused
+        await self._tell(obj, decision)
         return written
 
     async def _write_status(self, obj: dict[str, Any], rollout: Rollout, decision: Decision) -> bool:

@@ -108,15 +108,16 @@ class Observer:
 
     async def _ask(self, asked: dict[str, Question], notes: Notes) -> dict[str, Answer]:
         """Ask all at once; give up as soon as a rollback is asked for."""
-        notes.interrupt.clear()
+        answers = {name: asyncio.ensure_future(self._source.measure(question)) for name, question in asked.items()}
         stop = asyncio.ensure_future(notes.interrupt.wait())
-        answers = asyncio.gather(*(self._source.measure(question) for question in asked.values()))
+        open_ones: set[asyncio.Future[Any]] = set(answers.values())
         try:
-            both: set[asyncio.Future[Any]] = {stop, answers}
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            if not answers.done():
+            while open_ones and not stop.done():
+                _, still = await asyncio.wait({stop, *open_ones}, return_when=asyncio.FIRST_COMPLETED)
+                open_ones = still - {stop}
+            if open_ones:
                 raise Interrupted
-            return dict(zip(asked, answers.result(), strict=True))
+            return {name: answer.result() for name, answer in answers.items()}
         finally:
-            stop.cancel()
-            answers.cancel()
+            for waiting in (stop, *answers.values()):
+                waiting.cancel()

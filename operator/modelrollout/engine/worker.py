@@ -129,6 +129,7 @@ class Engine:
             namespace=rollout.namespace, name=rollout.name, uid=key, attempt=attempt.number if attempt else 0
         )
         notes = self._memory.of(rollout)
+        notes.interrupt.clear()  # This pass knows of every rollback asked for so far; later ones set it again.
         now = self._clock()
         seen = await self._observer.observe(rollout, notes, now)
         decision = decide(Case(rollout, seen, self._clock(), self._limits))

@@ -1,0 +1,230 @@
+"""Engines at work on one API server in memory, in virtual time, with a metrics source that says what the test says."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+from modelrollout.api.rollout import Gate, Metrics
+from modelrollout.api.status import ModelRolloutStatus
+from modelrollout.core.case import Limits
+from modelrollout.core.evidence import Answer, Counted, Question
+from modelrollout.core.stats import Counts
+from modelrollout.core.traffic import Blocked
+from modelrollout.engine.apply import Applier
+from modelrollout.engine.observe import Drivers, Observer
+from modelrollout.engine.ports import Gone
+from modelrollout.engine.store import Store
+from modelrollout.engine.worker import Engine
+from modelrollout.engine.workqueue import WorkQueue
+from modelrollout.routing.traefikservice import traefikservice_driver
+
+from tests.core.builders import spec
+from tests.support.fake_api import ROLLOUTS, Call, FakeApi
+from tests.support.virtual_time import virtual_now
+
+LIMITS = Limits(min_interval=timedelta(seconds=1), status_refresh=timedelta(seconds=60))
+ROUTES = "traefikservices"
+WATCH_DELAY = 0.005
+# So long that nothing has to be tuned, so short that a whole rollout is a hundred passes.
+STEP = timedelta(minutes=2)
+
+
+class ScriptedSource:
+    """Counts 50 requests a second for each version, of which `errors` fails by version; or does what `act` does."""
+
+    def __init__(self) -> None:
+        self.errors: dict[str, float] = {}
+        self.act: Callable[[Question], Awaitable[Answer]] = self.count
+        self.asked = 0
+
+    def check(self, metrics: Metrics, gates: Sequence[Gate]) -> Blocked | None:
+        """Find nothing wrong."""
+        del metrics, gates
+        return None
+
+    async def measure(self, question: Question) -> Answer:
+        """Answer as the test says."""
+        self.asked += 1
+        return await self.act(question)
+
+    async def count(self, question: Question) -> Answer:
+        """Return what a healthy Prometheus would count."""
+        seconds = (question.until - question.since).total_seconds()
+
+        def counts(version: str) -> Counts:
+            total = round(50 * seconds)
+            return Counts(total, round(total * self.errors.get(version, 0.0)))
+
+        baseline = counts(question.baseline.version) if question.baseline else None
+        return Counted(counts(question.candidate.version), baseline)
+
+
+class Noted:
+    """Telemetry that keeps the outcomes of passes."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[str] = []
+
+    def pass_ended(self, outcome: str, seconds: float) -> None:
+        """Keep it."""
+        del seconds
+        self.outcomes.append(outcome)
+
+    def decided(self, old: ModelRolloutStatus, new: ModelRolloutStatus) -> None:
+        """Not looked at."""
+
+
+class Stage:
+    """The world that engines share. `before` and `after` see each call of an engine and may raise in its place.
+
+    `shares` is every change of the route, as what Services answer and what is copied where.
+    """
+
+    def __init__(self, **changes: Any) -> None:
+        self.api = FakeApi()
+        self.api.before = self._before
+        self.api.after = self._after
+        self.before: Callable[[Call], None] = lambda _: None
+        self.after: Callable[[Call], None] = lambda _: None
+        self.source = ScriptedSource()
+        self.telemetry = Noted()
+        self.shares: list[str] = []
+        self.writes: list[Call] = []
+        self._engines: list[Engine] = []
+        self._names: set[str] = set()
+        self._news = asyncio.Event()
+        for version in ("v1", "v2", "v3"):
+            self.api.set_backend("models", f"fraud-{version}")
+        self._spec = spec(**{"stages": STAGES, "analysis": ANALYSIS, **changes})
+
+    def apply(self, name: str = "fraud", **changes: Any) -> None:
+        """Do as `kubectl apply` does; the same again changes nothing."""
+        body = {**self._spec, **changes, "traffic": {"traefikService": {"name": name}}}
+        if name in self._names:
+            self.api.edit(ROLLOUTS, "models", name, {"spec": body}, manager="kubectl-apply")
+        else:
+            self.api.add(ROLLOUTS, {"metadata": {"name": name, "namespace": "models"}, "spec": body})
+            self._names.add(name)
+        self.deliver()
+
+    def control(self, name: str = "fraud", **messages: Any) -> None:
+        """Do as a person does with `kubectl patch --subresource=status`."""
+        self.api.edit(ROLLOUTS, "models", name, {"status": {"control": messages}}, status=True)
+        self.deliver()
+
+    def delete(self, name: str = "fraud") -> None:
+        """Delete the rollout, as a person does."""
+        obj = self.api.object(ROLLOUTS, "models", name)
+        self.api.delete(ROLLOUTS, "models", name)
+        self._names.discard(name)
+        for engine in self._engines:
+            engine.dropped(obj)
+
+    def edit_route(self, spec: dict[str, Any], name: str = "fraud") -> None:
+        """Do as a person does who edits the route."""
+        self.api.edit(ROUTES, "models", name, {"spec": spec})
+        self._note_shares()
+        self.deliver()
+
+    def set_ready(self, service: str, ready: int) -> None:
+        """Let a Service have so many ready endpoints."""
+        self.api.set_backend("models", service, ready=ready)
+        self.deliver()
+
+    def status(self, name: str = "fraud") -> dict[str, Any]:
+        """Return status as it stands in the object."""
+        found: dict[str, Any] = self.api.object(ROLLOUTS, "models", name).get("status") or {}
+        return found
+
+    def condition(self, kind: str) -> tuple[str, str] | None:
+        """Return status and reason of a condition, `None` where there is none."""
+        found = next((c for c in self.status().get("conditions", []) if c["type"] == kind), None)
+        return (found["status"], found["reason"]) if found else None
+
+    def route(self, name: str = "fraud") -> str:
+        """Return who answers and who gets copies, such as `v1 95, v2 5`."""
+        try:
+            return _shown(self.api.object(ROUTES, "models", name)["spec"])
+        except Gone:
+            return "none"
+
+    def deliver(self) -> None:
+        """Let the watches of all engines say what is new, a little later."""
+        self._news.set()
+        asyncio.get_running_loop().call_later(WATCH_DELAY, self._deliver)
+
+    @asynccontextmanager
+    async def engine(self, workers: int = 2) -> AsyncIterator[asyncio.Task[None]]:
+        """Run an engine with a memory of its own; yields its task, and leaves none behind."""
+        store, queue = Store(), WorkQueue()
+        driver = traefikservice_driver(self.api)
+        drivers = Drivers(http_route=driver, traefik_service=driver)
+        engine = Engine(
+            store=store,
+            queue=queue,
+            observer=Observer(drivers=drivers, source=self.source, cluster=self.api),
+            applier=Applier(drivers=drivers, cluster=self.api, store=store),
+            cluster=self.api,
+            clock=virtual_now,
+            limits=LIMITS,
+            telemetry=self.telemetry,
+        )
+        self._engines.append(engine)
+        task = asyncio.ensure_future(engine.run(workers))
+        self.deliver()
+        try:
+            yield task
+        finally:
+            self._engines.remove(engine)
+            queue.close()
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def until(self, done: Callable[[], bool], *, within: timedelta = timedelta(hours=3)) -> None:
+        """Wait until it is so, asking after each change of the world; fail when it takes longer than that."""
+        async with asyncio.timeout(within.total_seconds()):
+            while not done():
+                self._news.clear()
+                await self._news.wait()
+
+    async def phase(self, *phases: str, within: timedelta = timedelta(hours=3)) -> None:
+        """Wait for one of these phases."""
+        await self.until(lambda: self.status().get("phase") in phases, within=within)
+
+    def _before(self, call: Call) -> None:
+        self.before(call)
+
+    def _after(self, call: Call) -> None:
+        if call.verb in {"create", "patch", "patch status"}:
+            self.writes.append(call)
+            self._note_shares()
+            self.deliver()
+        self.after(call)
+
+    def _note_shares(self) -> None:
+        now = self.route()
+        if now != "none" and (not self.shares or self.shares[-1] != now):
+            self.shares.append(now)
+
+    def _deliver(self) -> None:
+        for engine in self._engines:
+            for name in self._names:
+                engine.seen(self.api.object(ROLLOUTS, "models", name))
+                engine.touched([("models", name)])
+
+
+ANALYSIS = {"interval": "10s", "warmup": "10s", "ingestDelay": "5s", "minRequests": 100}
+STAGES = [
+    {"name": "shadow", "shadow": {}, "minDuration": "2m"},
+    {"name": "canary", "canary": {"weights": [5, 50]}, "minDuration": "2m"},
+    {"name": "full", "full": {}, "minDuration": "2m"},
+]
+
+
+def _shown(spec: dict[str, Any]) -> str:
+    if mirroring := spec.get("mirroring"):
+        copies = [f"{mirror['percent']}% copied to {mirror['name'][6:]}" for mirror in mirroring.get("mirrors", [])]
+        return ", ".join([f"{mirroring['name'][6:]} 100", *copies])
+    return ", ".join(f"{ref['name'][6:]} {ref['weight']}" for ref in spec["weighted"]["services"])
