@@ -12,7 +12,7 @@ from typing import Any
 
 from local.cluster import LocalCluster
 from local.load import Load
-from local.process import Process
+from local.process import Process, wait_until
 from local.serving import ModelServer
 from tests.support.chart import install_rbac
 
@@ -121,7 +121,14 @@ class Scene:
         self.cluster.apply(manifest)
 
     def load(self, requests_per_second: float = 80) -> Load:
+        """Start a steady load, once the gateway answers for the rollout."""
+        self.until("routed", lambda status: "route" in status)
+        wait_until(self.is_served, "the gateway to answer")
         return self.cluster.load(self.host, "/v1/score", requests_per_second=requests_per_second)
+
+    def is_served(self) -> bool:
+        """Return whether a version of ours answers at the gateway."""
+        return set(self.cluster.send(self.host)) <= set(self.models)
 
     @property
     def path(self) -> str:
@@ -142,7 +149,11 @@ class Scene:
 
     def write_status(self, status: dict[str, Any]) -> None:
         """Merge something into status as a person may."""
-        self.cluster.api.call("PATCH", f"{self.path}/status", {"status": status})
+        self.patch(f"{self.path}/status", {"status": status})
+
+    def patch(self, path: str, body: dict[str, Any]) -> None:
+        """Merge a body into an object, as the administrator."""
+        self.cluster.api.call("PATCH", path, body, content_type="application/merge-patch+json")
 
     def until(self, what: str, holds: Callable[[dict[str, Any]], bool], within: timedelta = PATIENCE) -> dict[str, Any]:
         """Return status once `holds` says so of it, noting every step on the way; fail with the last one."""

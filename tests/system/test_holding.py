@@ -92,7 +92,7 @@ def test_weights_changed_by_somebody_else_hold_with_their_name_and_are_not_fough
     scene.until_step("canary")
     services = [{"name": "fraud-v1", "port": 8080, "weight": 10}, {"name": "fraud-v2", "port": 8080, "weight": 90}]
     path = f"/apis/traefik.io/v1alpha1/namespaces/{scene.namespace}/traefikservices/fraud?fieldManager=grace"
-    scene.cluster.api.call("PATCH", path, {"spec": {"weighted": {"services": services}}})
+    scene.patch(path, {"spec": {"weighted": {"services": services}}})
 
     status = scene.until_condition("Held", "True", "RouteChanged")
 

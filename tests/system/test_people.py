@@ -60,9 +60,7 @@ def test_a_wiped_status_does_not_take_traffic_away_from_what_serves(scene: Scene
     scene.until_phase("Promoted")
     mark = load.snapshot()
 
-    scene.cluster.api.call(
-        "PATCH", f"{scene.path}/status", {"status": {"attempt": None, "serving": None, "conditions": None}}
-    )
+    scene.write_status({"attempt": None, "serving": None, "conditions": None})
     status = scene.until("again serving v2", lambda s: s.get("serving", {}).get("version") == "v2")
 
     assert status["serving"]["version"] == "v2"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from local.process import wait_until
 from tests.support.scene import Scene, condition, version
 
 pytestmark = pytest.mark.cluster
@@ -44,7 +45,6 @@ def test_the_next_candidate_is_compared_with_the_one_promoted_before(scene: Scen
 def test_an_owned_httproute_moves_traffic_by_weights(scene: Scene):
     stages = [{"name": "canary", "canary": {"weights": [25]}, "minDuration": "3s"}, {"name": "full", "full": {}}]
     scene.apply(scene.rollout(traffic=scene.route_owned(), stages=stages))
-    scene.until("routed", lambda s: "route" in s)
     load = scene.load()
 
     scene.until_step("canary")
@@ -59,7 +59,6 @@ def test_a_first_deployment_takes_everything_at_once_and_bakes(scene: Scene):
     manifest = scene.rollout(traffic=scene.route_by_leaf())
     del manifest["spec"]["baseline"]
     scene.apply(manifest)
-    scene.until("routed", lambda s: "route" in s)
     scene.load()
 
     status = scene.until_phase("Promoted")
@@ -89,8 +88,10 @@ def test_events_tell_the_story_once(scene: Scene):
     scene.load()
     scene.until_phase("Promoted")
 
-    reasons = [reason for reason, _ in scene.events()]
+    # Events are posted after the status that they are about.
+    wait_until(lambda: any(reason == "Promoted" for reason, _ in scene.events()), "the last event")
 
+    reasons = [reason for reason, _ in scene.events()]
     assert reasons.count("AttemptStarted") == 1
     assert reasons.count("StepStarted") == 3
     assert reasons.count("Promoted") == 1

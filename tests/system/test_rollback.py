@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from local.process import wait_until
 from tests.support.scene import Scene, condition, version
 
 pytestmark = pytest.mark.cluster
@@ -34,7 +35,6 @@ def test_a_candidate_that_fails_in_shadow_never_gets_a_live_request(scene: Scene
 def test_a_candidate_that_turns_bad_in_canary_is_rolled_back_by_its_gate(scene: Scene):
     stages = [{"name": "canary", "canary": {"weights": [50]}, "minDuration": "1h"}, {"name": "full", "full": {}}]
     scene.apply(scene.rollout(traffic=scene.route_owned(), stages=stages))
-    scene.until("routed", lambda s: "route" in s)
     load = scene.load()
     scene.until_step("canary")
 
@@ -43,6 +43,7 @@ def test_a_candidate_that_turns_bad_in_canary_is_rolled_back_by_its_gate(scene: 
 
     assert status["attempt"]["rollback"]["cause"] == "GateFailed"
     assert condition(status, "Stalled")[:2] == ("True", "RolledBack")
+    wait_until(lambda: any(reason == "RolledBack" for reason, _ in scene.events()), "the last event")
     assert any(reason == "RollingBack" and "runbooks.example" in note for reason, note in scene.events())
     mark = load.snapshot()
     assert load.since(mark).versions["v2"] == 0
@@ -51,7 +52,6 @@ def test_a_candidate_that_turns_bad_in_canary_is_rolled_back_by_its_gate(scene: 
 @pytest.mark.parametrize("phase", list(STAYS_IN))
 def test_a_person_rolls_back_in_every_phase_with_prometheus_down(scene: Scene, phase: str):
     scene.apply(scene.rollout(traffic=scene.route_by_leaf(), stages=STAYS_IN[phase]))
-    scene.until("routed", lambda s: "route" in s)
     load = scene.load()
     scene.until_phase(phase)
     scene.cluster.prometheus.stop()
@@ -72,7 +72,6 @@ def test_a_person_rolls_back_after_promotion(scene: Scene):
     scene.apply(
         scene.rollout(traffic=scene.route_by_leaf(), stages=[{"name": "full", "full": {}, "minDuration": "1s"}])
     )
-    scene.until("routed", lambda s: "route" in s)
     scene.load()
     scene.until_phase("Promoted")
 
@@ -139,7 +138,8 @@ def test_a_new_candidate_in_mid_attempt_goes_back_first_and_then_starts(scene: S
     status = scene.until("at work on v3", lambda s: s["attempt"]["candidate"]["version"] == "v3")
 
     assert status["attempt"]["baseline"]["version"] == "v1"
-    assert ("Superseded", "version v2 gave way to a newer candidate") in scene.events()
+    superseded = ("Superseded", "version v2 gave way to a newer candidate")
+    wait_until(lambda: superseded in scene.events(), "the event about v2")
     assert load.stop().errors == 0
 
 
