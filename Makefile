@@ -43,7 +43,8 @@ check: $(STAMP)  ## Lint, types, layers, and that generated files are up to date
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m local.generate --check
+	@$(BIN)/python -m modelrollout.api.crd --check
+	@$(BIN)/python -m modelrollout.api.reference --check
 
 format: $(STAMP)  ## Format the code.
 	@$(BIN)/ruff check --fix .
@@ -54,7 +55,8 @@ bench: $(STAMP)  ## Measure how fast edits and bad samples reach the route, and 
 	@$(BIN)/python -m local.bench $(ARGS)
 
 generate: $(STAMP)  ## Write crds/, the chart's copy of them, and docs/api.md from the models.
-	@$(BIN)/python -m local.generate --write
+	@$(BIN)/python -m modelrollout.api.crd --write
+	@$(BIN)/python -m modelrollout.api.reference --write
 
 kind: $(STAMP)  ## Say what runs on kind today.
 	@echo "kind-config.yaml makes the cluster; the image and this target come with the next release:"
