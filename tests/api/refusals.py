@@ -130,6 +130,9 @@ ON_CREATE = (
     Refusal(
         "a path with a query", {"spec.traffic.httpRoute.path": "/v1?x"}, "write a path prefix that starts with '/'"
     ),
+    Refusal("a path with a space", {"spec.traffic.httpRoute.path": "/v1/a b"}, "no query, spaces or percent signs"),
+    Refusal("a path upwards", {"spec.traffic.httpRoute.path": "/v1/../admin"}, "no '//', '/./' or '/../'"),
+    Refusal("a path with two slashes", {"spec.traffic.httpRoute.path": "/v1//a"}, "no '//', '/./' or '/../'"),
     Refusal("a host with a scheme", {"spec.traffic.httpRoute.hostnames": ["https://x.y"]}, "no scheme, port or path"),
     Refusal("no parentRefs in the list", {"spec.traffic.httpRoute.parentRefs": []}, "should have at least 1 items"),
     # Durations

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from modelrollout.api.rollout import ModelRolloutSpec
 
 from local.api import ApiRefused
 from local.cluster import LocalCluster
@@ -40,6 +41,8 @@ ACCEPTED: dict[str, Changes] = {
         "spec.traffic.httpRoute.hostnames": ["*.example.com"],
         "spec.traffic.httpRoute.path": "/v1/score",
     },
+    "the root path": {"spec.traffic.httpRoute.path": "/"},
+    "a path of a version": {"spec.traffic.httpRoute.path": "/v1.2/score/"},
     "durations in every unit": {"spec.stages.0.minDuration": "1d2h3m4s5ms"},
     "a threshold of a tenth of a second": {"spec.gates.1.latency.threshold": "100ms"},
     "negative limits": {"spec.gates.2.value": {"query": "vector(-1)", "min": "-3", "max": "-0.5"}},
@@ -62,7 +65,10 @@ ACCEPTED: dict[str, Changes] = {
 
 @pytest.mark.parametrize("changes", [pytest.param(changes, id=case) for case, changes in ACCEPTED.items()])
 def test_a_good_manifest_is_accepted(contract: LocalCluster, changes: Changes) -> None:
-    assert refusal_of(contract, changed(good(), changes)) == ""
+    manifest = changed(good(), changes)
+
+    assert refusal_of(contract, manifest) == ""
+    ModelRolloutSpec.model_validate(manifest["spec"])
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.case) for row in ON_CREATE])

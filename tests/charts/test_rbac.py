@@ -158,7 +158,7 @@ def test_on_call_can_do_nothing_else(
 ) -> None:
     cluster.apply(good(namespace=namespace))
 
-    with pytest.raises(CommandFailed, match="(?i)forbidden"):
+    with pytest.raises(CommandFailed, match=r"(?i)forbidden"):
         cluster.kubectl(*arguments, "-n", namespace, kubeconfig=on_call)
 
 

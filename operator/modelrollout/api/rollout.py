@@ -163,8 +163,10 @@ class HTTPRouteTraffic(Model):
                     "maxLength": 1024,
                     **rules(
                         rule(
-                            "self.matches('^/[^?#%]*$') && !self.contains('//')",
-                            "write a path prefix that starts with '/', without '//', '?', '#' or '%'",
+                            # What a Gateway takes as a PathPrefix, percent-encoding and parentheses aside.
+                            "self.matches('^/[-A-Za-z0-9/._~!$&*+,;=:@]*$') && !self.matches('/[.]{0,2}/|/[.]{1,2}$')",
+                            "write a path prefix that starts with '/', such as /v1/score: no '//', '/./' or '/../', no"
+                            " query, spaces or percent signs",
                         )
                     ),
                 }

@@ -27,7 +27,7 @@ def structural_schema(model: type[BaseModel]) -> Schema:
 
 
 def _convert(schema: Mapping[str, Any], definitions: Mapping[str, Schema]) -> Schema:
-    flat = _flatten(schema, definitions)
+    flat = flatten(schema, definitions)
     result = {key: value for key, value in flat.items() if key not in _NOT_FOR_CRDS}
     if _NAMED_SCHEMAS in result:
         result[_NAMED_SCHEMAS] = {name: _convert(field, definitions) for name, field in result[_NAMED_SCHEMAS].items()}
@@ -42,17 +42,17 @@ def _convert(schema: Mapping[str, Any], definitions: Mapping[str, Schema]) -> Sc
     return result
 
 
-def _flatten(schema: Mapping[str, Any], definitions: Mapping[str, Schema]) -> Schema:
+def flatten(schema: Mapping[str, Any], definitions: Mapping[str, Schema]) -> Schema:
     """Return the schema with what it refers to merged in; what stands closer to the field wins."""
     outer = {key: value for key, value in schema.items() if key not in {"$ref", "anyOf", "allOf"}}
     if "$ref" in schema:
-        return _merge(_flatten(definitions[str(schema["$ref"]).removeprefix("#/$defs/")], definitions), outer)
+        return _merge(flatten(definitions[str(schema["$ref"]).removeprefix("#/$defs/")], definitions), outer)
     if schema.get(_INT_OR_STRING):
         return dict(schema)
     choices = [choice for choice in schema.get("anyOf", []) if choice.get("type") != "null"]
     if len(choices) > 1:
         raise ValueError(f"no structural schema for the union {choices}: write optional fields and a rule")
-    return _merge(_flatten(choices[0], definitions), outer) if choices else outer
+    return _merge(flatten(choices[0], definitions), outer) if choices else outer
 
 
 def _merge(inner: Schema, outer: Schema) -> Schema:
