@@ -6,7 +6,7 @@ from typing import Any
 
 from modelrollout.api.fields import NONE, Percent, parse_duration
 from modelrollout.api.rollout import ServiceRef
-from modelrollout.api.status import Command, GateStatus, Outcome, Verdict, VersionStatus
+from modelrollout.api.status import Command, Control, GateStatus, Outcome, Verdict, VersionStatus
 from modelrollout.core.case import Case, Limits, Observed
 from modelrollout.core.decide import decide
 from modelrollout.core.plan import identity_of, plan_of
@@ -112,8 +112,6 @@ def ended(outcome: Outcome, ago: timedelta = timedelta(minutes=1), **changes: An
 
 def asking(rollout: Rollout, **messages: dict[str, Any]) -> Rollout:
     """Return the rollout with messages in its inbox, or with other parts of status written by a person."""
-    from modelrollout.api.status import Control
-
     control = Control.model_validate(messages)
     return replace(rollout, status=rollout.status.model_copy(update={"control": control}))
 

@@ -129,6 +129,12 @@ class TestStarting:
         assert conditions(decision)["Held"] == ("True", reason)
         assert decision.write is None
 
+    def test_the_baseline_gets_a_route_of_ours_while_the_candidate_is_waited_for(self):
+        decision = decided(new(), world(new(), route=Unmanaged(), candidate=Endpoints.NONE_READY))
+
+        assert isinstance(decision.verb, Hold)
+        assert decision.write.shares == BASELINE_ONLY
+
     def test_an_interval_below_the_administrators_is_refused_with_the_least_one(self):
         decision = decided(new(analysis={"interval": "2s"}))
 

@@ -64,7 +64,7 @@ def _progress(case: Case, verb: Verb) -> list[_Statement]:
             return [_Statement("Ready", "False", reason, message), _Statement("Stalled", "True", reason, message), held]
         case Finish():
             return _finished(case, held)
-        case Hold(reason, message, _):
+        case Hold(reason, message):
             going = _Statement("Reconciling", "True", reason, message)
             return [_Statement("Ready", "False", reason, message), going, _Statement("Held", "True", reason, message)]
         case RollBack(message=message) | Restore(message):

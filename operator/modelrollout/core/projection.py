@@ -340,7 +340,15 @@ def _without_numbers(status: ModelRolloutStatus) -> ModelRolloutStatus:
 
 def _route_write(case: Case, verb: Verb) -> RouteWrite | None:
     match verb:
-        case Rest(writes=True) | Wait(writes=True) | RollBack(writes=True) | Begin() | Go() | Restore():
+        case (
+            Rest(writes=True)
+            | Wait(writes=True)
+            | Hold(writes=True)
+            | RollBack(writes=True)
+            | Begin()
+            | Go()
+            | Restore()
+        ):
             pass
         case _:
             return None

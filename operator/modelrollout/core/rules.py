@@ -1,6 +1,7 @@
 """The rules, each one idea; `decide` has their order. `None` means: no opinion."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from modelrollout.api.fields import NONE, render_duration
@@ -127,7 +128,10 @@ def begin(case: Case) -> Verb | None:
         return None
     if case.status.serving is None and case.serving and case.shares_seen == CANDIDATE_ONLY:
         return Recognize()
-    return persons_hold(case) or refusal_to_start(case) or Begin()
+    refusal = persons_hold(case) or refusal_to_start(case)
+    if isinstance(refusal, Hold) and isinstance(case.seen.route, Unmanaged) and case.seen.baseline is Endpoints.READY:
+        return replace(refusal, writes=True)
+    return refusal or Begin()
 
 
 def stop_unready(case: Case) -> Verb | None:

@@ -26,11 +26,15 @@ class Stall:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Stay and wait for what nobody can promise; shares stay as they are. Look again at `until`, if given."""
+    """Stay and wait for what nobody can promise; shares stay as they are. Look again at `until`, if given.
+
+    `writes`: there is no route yet, and the baseline should have one while the candidate is waited for.
+    """
 
     reason: str
     message: str
     until: datetime | None = None
+    writes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
