@@ -183,15 +183,20 @@ def now() -> datetime:
 
 
 def _explain(error: ValidationError | SettingsError) -> str:
-    if isinstance(error, ValidationError):
-        return "; ".join(
-            f"--{'.'.join(str(part) for part in item['loc']).replace('_', '-')}: {item['msg']}"
-            for item in error.errors()
-        )
-    return str(error)
+    """Return which flag is wrong and what to write instead."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    said = []
+    for item in error.errors():
+        flag = ".".join(str(part) for part in item["loc"]).replace("_", "-")
+        said.append(f"--{flag}: {item['msg'].removeprefix('Value error, ')}")
+    return "; ".join(said)
 
 
 def _refuse(sentence: str) -> int:
-    logging.getLogger(__name__).error("cannot start: %s", sentence)
-    print(f"modelrollout-operator: {sentence}", file=sys.stderr)
+    """Say why the operator cannot start, in the log where it is set up already, and return the exit code."""
+    if logging.getLogger().handlers:
+        log.error("cannot start", error=sentence)
+    else:
+        print(f"modelrollout-operator: cannot start: {sentence}", file=sys.stderr)
     return 1

@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from modelrollout.api.fields import parse_duration
@@ -13,6 +13,13 @@ from modelrollout.metrics.config import SourceConfig
 from modelrollout.routing.gateway import Mirroring
 
 Span = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+def _host_and_port(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not (host and port.isdecimal() and int(port) <= 65535):
+        raise ValueError(f"{text!r}: write host:port, such as 0.0.0.0:8080")
+    return text
 
 
 class LogFormat(StrEnum):
@@ -55,7 +62,9 @@ class Settings(BaseSettings):
         description="Age at which a gate's numbers in status are renewed though no verdict changed.",
     )
     workers: int = Field(32, ge=1, le=256, description="Passes that may be under way at once, rollbacks aside.")
-    listen: str = Field("127.0.0.1:8080", description="Address of /healthz, /readyz and /metrics.")
+    listen: Annotated[str, AfterValidator(_host_and_port)] = Field(
+        "127.0.0.1:8080", description="Address of /healthz, /readyz and /metrics."
+    )
     log_format: LogFormat = Field(LogFormat.AUTO, description="json, text, or auto: text on a terminal.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     identity: str = Field("", description="Name of this process in events; the host's when empty.")
