@@ -1,0 +1,87 @@
+"""Figures, and the table they are printed in."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How long something took, in seconds, over so many times."""
+
+    what: str
+    in_progress: int
+    count: int
+    p50: float
+    p99: float
+    longest: float
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Level:
+    """What something costs while nothing happens; `unit` is of `value`."""
+
+    what: str
+    in_progress: int
+    value: float
+    unit: str
+    target: str = ""
+
+
+@dataclass
+class Report:
+    """Everything one run found."""
+
+    machine: Mapping[str, str]
+    spreads: list[Spread] = field(default_factory=list)
+    levels: list[Level] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        return asdict(self)
+
+    def as_text(self) -> str:
+        """Return the report as tables for people."""
+        spreads = [
+            (s.what, str(s.in_progress), str(s.count), *(_milliseconds(t) for t in (s.p50, s.p99, s.longest)), s.target)
+            for s in self.spreads
+        ]
+        levels = [
+            (level.what, str(level.in_progress), f"{level.value:.4g} {level.unit}", level.target)
+            for level in self.levels
+        ]
+        machine = ", ".join(f"{name} {value}" for name, value in self.machine.items())
+        head = ("time from … to …", "in progress", "times", "p50", "p99", "longest", "target")
+        return "\n\n".join(
+            part
+            for part in (machine, _table(head, spreads), _table(("steady state", "in progress", "", "target"), levels))
+            if part
+        )
+
+
+def spread(what: str, in_progress: int, seconds: Sequence[float], target: str = "") -> Spread:
+    """Return the spread of measured times, of which there is at least one."""
+    return Spread(
+        what, in_progress, len(seconds), quantile(seconds, 0.5), quantile(seconds, 0.99), max(seconds), target
+    )
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return the smallest value that at least `share` of all values do not exceed (nearest rank)."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 2 else f"{seconds:.2f} s"
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    if not rows:
+        return ""
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    lines = [head, tuple("-" * width for width in widths), *rows]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
