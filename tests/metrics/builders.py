@@ -1,5 +1,6 @@
 """Questions that start valid and take only what matters."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,7 +31,7 @@ def track(service: str = "fraud-v2", **changed: Any) -> Track:
     return replace(Track("models", "HTTPRoute", "fraud", service, 8080, "2026.11.2"), **changed)
 
 
-def question(gate: dict[str, Any] = ERRORS, **changed: Any) -> Question:
+def question(gate: Mapping[str, Any] = ERRORS, **changed: Any) -> Question:
     until = datetime.now(UTC) - timedelta(seconds=1)
     asked = Question(
         metrics=CUSTOM,

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from modelrollout.metrics.config import SourceConfig
@@ -40,7 +40,7 @@ def scripted() -> Iterator[Scripted]:
 
 @pytest.fixture
 async def sources(scripted: Scripted, calls: Calls) -> AsyncIterator[Sources]:
-    config = SourceConfig(url=scripted.url, timeout=timedelta(seconds=1), raw_queries=True)
+    config = SourceConfig(url=scripted.url, raw_queries=True)
     made = Sources({"default": config}, now, calls)
     yield made
     await made.close()

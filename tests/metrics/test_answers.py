@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelrollout.core.evidence import NoData, Unknown
 from modelrollout.metrics.answers import LONGEST_QUOTE, Found, Reply, number_of, parse_reply
@@ -106,6 +106,7 @@ def test_nothing_else_of_a_body_is_repeated(status: int) -> None:
     assert "SECRET" not in found.message
 
 
+@settings(deadline=None)
 @given(st.floats())
 def test_every_number_that_go_prints_is_read_or_named(value: float) -> None:
     text = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}.get(str(value), repr(value))
@@ -123,6 +124,7 @@ _JSON = st.recursive(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(
     document=_JSON, kind=st.sampled_from(["vector", "scalar", "matrix", "x"]), status=st.sampled_from([200, 400, 503])
 )

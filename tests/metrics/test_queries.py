@@ -6,7 +6,7 @@ from typing import Any
 
 import promql_parser
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelrollout.metrics import queries
 from modelrollout.metrics.queries import Matcher, Selector
@@ -53,6 +53,7 @@ def matchers_of(selector: Any) -> set[tuple[str, str, str]]:
     return {(matcher.name, str(matcher.op), matcher.value) for matcher in selector.matchers.matchers}
 
 
+@settings(deadline=None)
 @given(values=st.lists(st.one_of(_TEXT, st.sampled_from(_INJECTIONS)), max_size=4), equal=st.booleans())
 def test_every_query_holds_exactly_the_matchers_that_were_given(values: list[str], equal: bool) -> None:
     op: queries.Op = "=" if equal else "!="

@@ -191,7 +191,7 @@ async def test_a_measure_has_one_time_limit_however_many_queries_wait(scripted: 
 
     assert isinstance(answer, NoData)
     assert answer.reason is Unknown.TIMED_OUT
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 3
     assert set(calls) == {"TimedOut"}
     await sources.close()
 
