@@ -16,9 +16,9 @@ Span = Annotated[timedelta, BeforeValidator(parse_duration)]
 
 
 def _host_and_port(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not (host and port.isdecimal() and int(port) <= 65535):
-        raise ValueError(f"{text!r}: write host:port, such as 0.0.0.0:8080")
+    _, separator, port = text.rpartition(":")
+    if not (separator and port.isdecimal() and int(port) <= 65535):
+        raise ValueError(f"{text!r}: write host:port, such as 127.0.0.1:8080, or :8080 for all addresses")
     return text
 
 
