@@ -37,6 +37,7 @@ class Scene:
     namespace: str
     source_url: str = ""
     models: dict[str, ModelServer] = field(default_factory=dict)
+    loads: list[Load] = field(default_factory=list)
     operator: Process = field(init=False)
     seen: list[tuple[str, str, int]] = field(default_factory=list)
 
@@ -124,7 +125,17 @@ class Scene:
         """Start a steady load, once the gateway answers for the rollout."""
         self.until("routed", lambda status: "route" in status)
         wait_until(self.is_served, "the gateway to answer")
-        return self.cluster.load(self.host, "/v1/score", requests_per_second=requests_per_second)
+        load = self.cluster.load(self.host, "/v1/score", requests_per_second=requests_per_second)
+        self.loads.append(load)
+        return load
+
+    def end(self) -> None:
+        """End what was started for this scene; the cluster goes on."""
+        self.operator.kill()
+        for load in self.loads:
+            load.process.stop()
+        for model in self.models.values():
+            model.stop()
 
     def is_served(self) -> bool:
         """Return whether a version of ours answers at the gateway."""

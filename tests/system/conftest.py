@@ -17,6 +17,4 @@ def scene(cluster: LocalCluster, namespace: str) -> Iterator[Scene]:
     try:
         yield found
     finally:
-        found.operator.kill()
-        for model in found.models.values():
-            model.stop()
+        found.end()

@@ -81,4 +81,4 @@ def test_every_odd_answer_holds_with_a_reason_of_its_own(
         assert condition(found, "Held")[:2] == ("True", reason), name
         assert found["attempt"]["stage"] == "shadow", name
 
-    scene.operator.kill()
+    scene.end()
