@@ -173,6 +173,7 @@ class Stage:
         )
         self._engines.append(engine)
         task = asyncio.ensure_future(engine.run(workers))
+        task.add_done_callback(lambda _: self._news.set())
         self.deliver()
         try:
             yield task
