@@ -20,12 +20,12 @@ from tests.metrics.scripted import Say, Scripted, scalar, vector
 BASELINE = track("fraud-v1", version="2026.10.4")
 
 
-async def test_errors_are_counted_for_the_candidate_alone_under_an_absolute_limit(
+async def test_errors_are_counted_for_both_versions_under_an_absolute_limit_too(
     sources: Sources, scripted: Scripted, calls: Calls
 ) -> None:
     answer = await sources.measure(question(ERRORS, baseline=BASELINE))
 
-    assert answer == Counted(Counts(300, 3), None)
+    assert answer == Counted(Counts(300, 3), Counts(300, 3))
     assert calls == ["ok"] * 4
     assert not any("fraud-v1" in query for query in scripted.queries)
 

@@ -145,9 +145,12 @@ def _counts(look: Look, gate: Gate, version: str, signals: Signals) -> Awaitable
 
 
 async def _compared(look: Look, question: Question, label: str | None) -> Counts | NoData | None:
-    limits = question.gate.error_rate or question.gate.latency
-    if question.baseline is None or limits is None or limits.max_increase is None:
+    """Count the baseline's requests too: a gate without a relative limit asks whether both are failing."""
+    if question.baseline is None:
         return None
     signals = signals_of(question.metrics, question.baseline, label)
     found = await _counts(look, question.gate, "baseline", signals)
+    limits = question.gate.error_rate or question.gate.latency
+    if isinstance(found, NoData) and limits is not None and limits.max_increase is None:
+        return None
     return Counts(0, 0) if isinstance(found, NoData) and found.reason is Unknown.NO_DATA else found
