@@ -44,7 +44,7 @@ async def run(stage: Stage) -> int:
     while not is_over(stage):
         engines += 1
         async with stage.engine() as task:
-            await stage.until(lambda: task.done() or is_over(stage), within=timedelta(minutes=10))  # noqa: B023
+            await stage.until(lambda: task.done() or is_over(stage), within=timedelta(minutes=10))
     return engines
 
 

@@ -92,7 +92,8 @@ def _judge_value(gate: Gate, value: float, bench: Bench) -> GateStatus:
     most = [f"at most {render_number(bounds.max)}"] if bounds.max is not None else []
     limit = " and ".join(least + most)
     broken = (bounds.max is not None and value > bounds.max) or (bounds.min is not None and value < bounds.min)
-    shown = f"{render_number(value)}; allowed is {limit}"
+    number = _number(value)
+    shown = f"{number}; allowed is {limit}"
     if broken and bench.warming_until:
         finding = _Finding(Verdict.UNKNOWN, Unknown.WARMING_UP, f"{shown}; not judged while the candidate warms up")
     elif broken:
@@ -101,7 +102,12 @@ def _judge_value(gate: Gate, value: float, bench: Bench) -> GateStatus:
         finding = _warming(bench)
     else:
         finding = _Finding(Verdict.PASS, "WithinBounds", shown)
-    return _status(gate, bench, finding, value=render_number(value), limit=limit)
+    return _status(gate, bench, finding, value=number, limit=limit)
+
+
+def _number(value: float) -> str:
+    """Print a measured value; a p-value of 1e-200 keeps its exponent, status has no room for 200 zeros."""
+    return render_number(value) if value == 0 or 1e-9 <= abs(value) < 1e16 else f"{value:.6g}"
 
 
 def _judge_counts(gate: Gate, counted: Counted, bench: Bench) -> GateStatus:

@@ -1,0 +1,279 @@
+"""Answers to verdicts: each reason, and the boundaries at which a verdict turns."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from modelrollout.api.rollout import Gate
+from modelrollout.api.status import GateStatus, Tally, Verdict
+from modelrollout.core.evidence import Counted, Measured, NoData, Unknown
+from modelrollout.core.gates import Bench, fresh_tally, is_lost, judge
+from modelrollout.core.stats import Counts
+
+from tests.core.builders import NOW, unknown
+
+ERRORS = {"name": "errors", "errorRate": {"max": "2%"}}
+COMPARED = {"name": "errors", "errorRate": {"maxIncrease": "25%"}}
+BOTH = {"name": "errors", "errorRate": {"max": "2%", "maxIncrease": "25%"}}
+SLOW = {"name": "latency", "latency": {"threshold": "300ms", "maxAbove": "2%"}}
+SCORE = {"name": "score", "value": {"query": "q", "min": "0.1", "max": "0.2"}}
+
+
+def bench(**changes: Any) -> Bench:
+    values: dict[str, Any] = {
+        "min_requests": 100,
+        "limits": 1,
+        "warming_until": None,
+        "earlier": (),
+        "stored": None,
+        "now": NOW,
+        **changes,
+    }
+    return Bench(**values)
+
+
+def counted(bad: int, total: int, baseline: tuple[int, int] | None = None) -> Counted:
+    return Counted(Counts(total, bad), Counts(baseline[1], baseline[0]) if baseline else None)
+
+
+def judged(gate: dict[str, Any], answer: Counted | Measured | NoData, **changes: Any) -> GateStatus:
+    return judge(Gate.model_validate(gate), answer, bench(**changes))
+
+
+def verdict(gate: dict[str, Any], answer: Counted | Measured | NoData, **changes: Any) -> tuple[Verdict, str]:
+    status = judged(gate, answer, **changes)
+    return status.verdict, status.reason
+
+
+class TestAbsoluteLimit:
+    @pytest.mark.parametrize(("total", "bad"), [(50, 7), (100, 9), (200, 13), (500, 23), (1000, 37), (5000, 138)])
+    def test_fails_from_so_many_errors_on(self, total, bad):
+        assert verdict(ERRORS, counted(bad, total)) == (Verdict.FAIL, "AboveLimit")
+        assert verdict(ERRORS, counted(bad - 1, total))[0] is not Verdict.FAIL
+
+    @pytest.mark.parametrize(("total", "bad"), [(200, 0), (500, 2), (1000, 8), (5000, 69)])
+    def test_passes_up_to_so_many_errors(self, total, bad):
+        assert verdict(ERRORS, counted(bad, total)) == (Verdict.PASS, "BelowLimit")
+        assert verdict(ERRORS, counted(bad + 1, total)) == (Verdict.UNKNOWN, "NeedEvidence")
+
+    def test_no_number_of_good_requests_below_the_minimum_passes(self):
+        assert verdict(ERRORS, counted(0, 4999), min_requests=5000) == (Verdict.UNKNOWN, "NeedRequests")
+
+    def test_fails_below_the_minimum_of_requests_too(self):
+        assert verdict(ERRORS, counted(9, 100), min_requests=5000) == (Verdict.FAIL, "AboveLimit")
+
+    def test_says_how_many_more_good_requests_it_takes(self):
+        status = judged(ERRORS, counted(0, 150))
+        more = int(status.message.split("about ")[1].split()[0])
+
+        assert verdict(ERRORS, counted(0, 150 + more))[0] is Verdict.PASS
+        assert verdict(ERRORS, counted(0, 149 + more))[0] is Verdict.UNKNOWN
+
+    def test_slow_requests_are_counted_like_failed_ones(self):
+        assert verdict(SLOW, counted(37, 1000)) == (Verdict.FAIL, "AboveLimit")
+        assert verdict(SLOW, counted(8, 1000)) == (Verdict.PASS, "BelowLimit")
+        assert "took longer than 0.3s" in judged(SLOW, counted(8, 1000)).message
+
+    def test_nothing_at_all_is_no_evidence(self):
+        status = judged(ERRORS, counted(0, 0))
+
+        assert (status.verdict, status.reason, status.value, status.samples) == (
+            Verdict.UNKNOWN,
+            "NeedRequests",
+            None,
+            0,
+        )
+
+    def test_a_baseline_that_fails_as_well_is_no_fault_of_the_candidates(self):
+        answer = counted(40, 1000, baseline=(40, 1000))
+
+        assert verdict(ERRORS, answer) == (Verdict.UNKNOWN, "BaselineAlsoFailing")
+        assert is_lost(judged(ERRORS, answer))
+
+    def test_the_numbers_are_shown(self):
+        status = judged(ERRORS, counted(37, 1000))
+
+        assert (status.value, status.limit, status.samples) == ("3.7%", "at most 2% failed", 1000)
+        assert status.tally == Tally(total=1000, bad=37)
+        assert "37 of 1000 requests failed (3.7%), allowed is 2%" in status.message
+
+
+class TestSeveralLimits:
+    def test_over_so_many_limits_each_has_to_be_that_much_surer(self):
+        at_the_boundary = counted(37, 1000)
+
+        assert verdict(ERRORS, at_the_boundary, limits=1)[0] is Verdict.FAIL
+        assert verdict(ERRORS, at_the_boundary, limits=5)[0] is Verdict.UNKNOWN
+
+    def test_promoting_needs_no_correction(self):
+        assert verdict(ERRORS, counted(8, 1000), limits=20)[0] is Verdict.PASS
+
+    def test_a_gate_of_two_limits_passes_when_both_do(self):
+        assert verdict(BOTH, counted(0, 1000, baseline=(0, 9000)), limits=2) == (Verdict.PASS, "BelowLimit")
+
+    def test_a_gate_of_two_limits_fails_when_one_does(self):
+        worse = counted(15, 1000, baseline=(9, 9000))
+
+        assert verdict(BOTH, worse, limits=2) == (Verdict.FAIL, "WorseThanBaseline")
+
+    def test_a_gate_of_two_limits_does_not_know_when_one_does_not(self):
+        few = counted(0, 1000, baseline=(0, 20))
+
+        assert verdict(BOTH, few, limits=2) == (Verdict.UNKNOWN, "NeedRequests")
+
+
+class TestEarlierSteps:
+    WORSE = Tally(total=1000, bad=34)
+
+    def test_evidence_against_is_added_up_over_the_stage(self):
+        assert verdict(ERRORS, counted(34, 1000))[0] is Verdict.UNKNOWN
+        assert verdict(ERRORS, counted(34, 1000), earlier=(self.WORSE,)) == (Verdict.FAIL, "AboveLimit")
+
+    def test_evidence_for_it_is_not(self):
+        clean = Tally(total=100_000, bad=0)
+
+        assert verdict(ERRORS, counted(0, 150), earlier=(clean,)) == (Verdict.UNKNOWN, "NeedEvidence")
+
+    def test_requests_of_earlier_steps_are_not_requests_of_this_one(self):
+        clean = Tally(total=100_000, bad=0)
+
+        assert verdict(ERRORS, counted(0, 99), earlier=(clean,)) == (Verdict.UNKNOWN, "NeedRequests")
+
+    def test_evidence_of_a_difference_is_added_up_too(self):
+        worse = {"total": 200, "bad": 6, "baseline_total": 1800, "baseline_bad": 18}
+
+        alone = verdict(COMPARED, counted(6, 200, baseline=(18, 1800)))
+        after = verdict(COMPARED, counted(6, 200, baseline=(18, 1800)), earlier=(Tally.model_validate(worse),) * 5)
+
+        assert alone[0] is not Verdict.FAIL
+        assert after == (Verdict.FAIL, "WorseThanBaseline")
+
+    def test_the_next_step_is_handed_all_counts_so_far(self):
+        status = judged(ERRORS, counted(3, 500), earlier=(self.WORSE,))
+
+        assert fresh_tally(status) == (self.WORSE, Tally(total=500, bad=3))
+        assert fresh_tally(unknown("NoData")) == ()
+
+
+class TestComparison:
+    def test_fails_on_evidence_that_it_is_worse(self):
+        assert verdict(COMPARED, counted(20, 200, baseline=(18, 1800))) == (Verdict.FAIL, "WorseThanBaseline")
+
+    def test_without_errors_on_either_side_the_minimum_of_requests_is_enough(self):
+        assert verdict(COMPARED, counted(0, 100, baseline=(0, 100))) == (Verdict.PASS, "NoWorseThanBaseline")
+
+    def test_below_the_minimum_of_either_version_it_does_not_pass(self):
+        assert verdict(COMPARED, counted(0, 99, baseline=(0, 1000))) == (Verdict.UNKNOWN, "NeedRequests")
+        status = judged(COMPARED, counted(0, 1000, baseline=(0, 99)))
+        assert (status.verdict, status.reason) == (Verdict.UNKNOWN, "NeedRequests")
+        assert "baseline" in status.message
+
+    def test_a_slight_suspicion_waits_for_more_requests(self):
+        assert verdict(COMPARED, counted(6, 200, baseline=(18, 1800))) == (Verdict.UNKNOWN, "NeedEvidence")
+
+    def test_fewer_errors_than_the_baseline_pass(self):
+        assert verdict(COMPARED, counted(1, 200, baseline=(36, 1800))) == (Verdict.PASS, "NoWorseThanBaseline")
+
+    def test_a_baseline_without_live_requests_is_not_compared_with(self):
+        assert verdict(COMPARED, counted(5, 1000)) == (Verdict.PASS, "NothingToCompare")
+        assert verdict(BOTH, counted(37, 1000)) == (Verdict.FAIL, "AboveLimit")
+
+    def test_limits_are_said_as_they_were_written(self):
+        status = judged(BOTH, counted(0, 1000, baseline=(0, 9000)))
+
+        assert status.limit == "at most 2% failed, at most 25% more than the baseline"
+
+
+class TestCatastrophe:
+    def test_half_of_twenty_requests_failing_needs_no_test(self):
+        assert verdict(ERRORS, counted(10, 20)) == (Verdict.FAIL, "Catastrophe")
+        assert verdict(ERRORS, counted(10, 19), limits=20)[1] != "Catastrophe"
+        assert verdict(ERRORS, counted(9, 20), limits=20)[1] != "Catastrophe"
+
+    def test_it_is_armed_while_the_candidate_warms_up(self):
+        warming = NOW + timedelta(minutes=1)
+
+        assert verdict(ERRORS, counted(10, 20), warming_until=warming) == (Verdict.FAIL, "Catastrophe")
+
+    def test_slow_is_not_broken(self):
+        assert verdict(SLOW, counted(20, 20), warming_until=NOW) == (Verdict.UNKNOWN, "WarmingUp")
+
+    def test_a_baseline_in_the_same_state_is_no_fault_of_the_candidates(self):
+        assert verdict(ERRORS, counted(20, 20, baseline=(100, 200))) == (Verdict.UNKNOWN, "BaselineAlsoFailing")
+
+
+class TestWarmingUp:
+    WARMING = NOW + timedelta(minutes=1)
+
+    def test_counts_of_a_warm_up_are_neither_judged_nor_kept(self):
+        status = judged(ERRORS, counted(40, 1000), warming_until=self.WARMING)
+
+        assert (status.verdict, status.reason, status.tally) == (Verdict.UNKNOWN, "WarmingUp", None)
+        assert not is_lost(status)
+
+    def test_clean_counts_of_a_warm_up_do_not_pass(self):
+        assert verdict(ERRORS, counted(0, 100_000), warming_until=self.WARMING) == (Verdict.UNKNOWN, "WarmingUp")
+
+    @pytest.mark.parametrize("value", [0.15, 0.5])
+    def test_a_value_is_not_judged_either(self, value):
+        assert verdict(SCORE, Measured(value), warming_until=self.WARMING) == (Verdict.UNKNOWN, "WarmingUp")
+
+
+class TestShrunkCounts:
+    def stored(self, total: int) -> GateStatus:
+        return unknown("NeedEvidence").model_copy(update={"tally": Tally(total=total, bad=0)})
+
+    def test_a_count_that_went_down_means_that_data_was_lost(self):
+        status = judged(ERRORS, counted(0, 500), stored=self.stored(1000))
+
+        assert (status.verdict, status.reason) == (Verdict.UNKNOWN, "CountsShrank")
+        assert is_lost(status)
+
+    def test_the_edges_of_a_window_may_take_a_little_away(self):
+        assert verdict(ERRORS, counted(0, 900), stored=self.stored(1000))[0] is Verdict.PASS
+        assert verdict(ERRORS, counted(0, 881), stored=self.stored(1000))[0] is Verdict.PASS
+        assert verdict(ERRORS, counted(0, 879), stored=self.stored(1000))[1] == "CountsShrank"
+
+    def test_a_catastrophe_is_one_all_the_same(self):
+        assert verdict(ERRORS, counted(30, 50), stored=self.stored(1000)) == (Verdict.FAIL, "Catastrophe")
+
+
+class TestValues:
+    @pytest.mark.parametrize("value", [0.1, 0.15, 0.2])
+    def test_bounds_are_allowed_values(self, value):
+        assert verdict(SCORE, Measured(value)) == (Verdict.PASS, "WithinBounds")
+
+    @pytest.mark.parametrize("value", [0.0999, 0.2001, -1.0])
+    def test_what_lies_outside_fails(self, value):
+        status = judged(SCORE, Measured(value))
+
+        assert (status.verdict, status.reason) == (Verdict.FAIL, "OutOfBounds")
+        assert status.limit == "at least 0.1 and at most 0.2"
+
+    @pytest.mark.parametrize(
+        ("value", "shown"),
+        [
+            pytest.param(1e-200, "1e-200", id="a p-value"),
+            pytest.param(-1.7976931348623157e308, "-1.79769e+308", id="the largest float"),
+            pytest.param(123456.0, "123456", id="plain"),
+            pytest.param(0.0, "0", id="zero"),
+        ],
+    )
+    def test_a_value_is_shown_in_a_few_digits_however_large_or_small(self, value, shown):
+        assert judged(SCORE, Measured(value)).value == shown
+
+
+class TestNoData:
+    @pytest.mark.parametrize("reason", [reason for reason in Unknown if not reason.is_collecting])
+    def test_the_source_s_reason_is_the_gate_s(self, reason):
+        status = judged(ERRORS, NoData(reason, "because"))
+
+        assert (status.verdict, status.reason, status.message) == (Verdict.UNKNOWN, str(reason), "because")
+        assert is_lost(status)
+
+    @pytest.mark.parametrize("reason", ["WarmingUp", "NeedRequests", "NeedEvidence"])
+    def test_what_passes_with_time_is_not_lost(self, reason):
+        assert not is_lost(unknown(reason))
+
+    def test_an_endless_message_is_cut(self):
+        assert len(judged(ERRORS, NoData(Unknown.MALFORMED, "x" * 5000)).message) == 1024
