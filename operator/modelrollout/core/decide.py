@@ -1,7 +1,7 @@
 """The policy: rules from the one that outranks all others to the one that always has an answer."""
 
 from modelrollout.core.case import Case
-from modelrollout.core.inbox import take_commands
+from modelrollout.core.inbox import file_retry, take_commands
 from modelrollout.core.projection import Decision, project
 from modelrollout.core.rules import (
     apply_target,
@@ -25,6 +25,7 @@ from modelrollout.core.rules import (
     stop_unready,
     wait,
 )
+from modelrollout.core.verbs import Begin
 
 RULES = (
     obey_people,
@@ -54,4 +55,4 @@ def decide(case: Case) -> Decision:
     """Return what to write, to tell and when to look again: what the first rule with an opinion says."""
     taken = take_commands(case)
     verb = next(verb for rule in RULES if (verb := rule(taken)) is not None)
-    return project(case, taken, verb)
+    return project(case, file_retry(taken) if isinstance(verb, Begin) else taken, verb)

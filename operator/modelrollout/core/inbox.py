@@ -29,25 +29,36 @@ class RollbackAnswer:
 
 
 def take_commands(case: Case) -> Case:
-    """Return the case with an empty inbox: holds set or lifted, each message filed with what came of it.
+    """Return the case with its inbox emptied: holds set or lifted, each message filed with what came of it.
 
-    `case.taken` then says which were there; `obey_people` acts on a rollback, `begin` on a retry.
+    `case.taken` then says what is asked for; `obey_people` acts on a rollback, `begin` on a retry. A retry stays in
+    the inbox until its attempt begins, see `file_retry`: what it waits for may take longer than this pass.
     """
     requests = _requests(case)
     if not requests:
         return case
-    status = case.status.model_copy(update={"control": None})
+    ignored = Command.ROLLBACK in requests
+    waiting = None if ignored or not can_retry(case) else requests.get(Command.RETRY)
+    status = case.status.model_copy(update={"control": Control(retry=waiting) if waiting else None})
     handled = []
     for command, request in requests.items():
-        status, result = _handle(case, status, command, request, requests)
-        handled.append(_filed(command, request, result, case.now))
-    commands = [*status.commands, *handled][-MAX_COMMANDS:]
-    status = status.model_copy(update={"commands": commands})
-    return replace(
-        case,
-        rollout=replace(case.rollout, status=status),
-        taken={command: request.reason for command, request in requests.items()},
-    )
+        if request is not waiting:
+            status, result = _handle(case, status, command, request, requests)
+            handled.append(_filed(command, request, result, case.now))
+    taken = {command: request.reason for command, request in requests.items()}
+    if ignored:
+        taken.pop(Command.RETRY, None)
+    return replace(case, rollout=replace(case.rollout, status=_with_filed(status, handled)), taken=taken)
+
+
+def file_retry(case: Case) -> Case:
+    """Return the case with a waiting retry taken out: its attempt begins."""
+    request = case.status.control.retry if case.status.control else None
+    if request is None:
+        return case
+    status = case.status.model_copy(update={"control": None})
+    filed = _filed(Command.RETRY, request, "trying again", case.now)
+    return replace(case, rollout=replace(case.rollout, status=_with_filed(status, [filed])))
 
 
 def rollback_answer(case: Case) -> RollbackAnswer:
@@ -116,8 +127,6 @@ def _handle(
 
 def _retry_answer(case: Case) -> str:
     last = case.status.attempt
-    if can_retry(case):
-        return "trying again"
     if last is None or last.outcome is not Outcome.ROLLED_BACK:
         return "nothing to do: no candidate was rolled back"
     return "nothing to do: spec names another candidate by now"
@@ -129,6 +138,10 @@ def can_retry(case: Case) -> bool:
     return bool(
         last and last.outcome is Outcome.ROLLED_BACK and case.wanted and case.wanted.digest == last.candidate.digest
     )
+
+
+def _with_filed(status: ModelRolloutStatus, handled: list[HandledCommand]) -> ModelRolloutStatus:
+    return status.model_copy(update={"commands": [*status.commands, *handled][-MAX_COMMANDS:]})
 
 
 def _filed(command: Command, request: Request, result: str, now: datetime) -> HandledCommand:
