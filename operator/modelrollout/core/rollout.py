@@ -38,7 +38,7 @@ def parse_rollout(obj: Mapping[str, Any]) -> Rollout:
     metadata = obj["metadata"]
     raw_spec = obj.get("spec")
     spec, problem = _parse(ModelRolloutSpec, raw_spec)
-    status, ignored = _parse_status(obj.get("status") or {})
+    status, ignored = _parse_status(obj.get("status"))
     traffic = (
         spec.traffic if spec else _parse(Traffic, raw_spec.get("traffic") if isinstance(raw_spec, dict) else None)[0]
     )
@@ -65,14 +65,16 @@ def _parse(model: type[M], raw: object) -> tuple[M | None, str]:
         return None, f"spec.{where}: {first['msg']}"
 
 
-def _parse_status(raw: Mapping[str, Any]) -> tuple[ModelRolloutStatus, tuple[str, ...]]:
+def _parse_status(raw: object) -> tuple[ModelRolloutStatus, tuple[str, ...]]:
     """Read each part of status on its own: garbage in one does not cost the others."""
+    if not isinstance(raw, Mapping):
+        return ModelRolloutStatus(), ("status",) if raw else ()
     kept: dict[str, Any] = {}
     ignored = []
     for key, value in raw.items():
         try:
             ModelRolloutStatus.model_validate({key: value})
-        except ValidationError:
+        except (ValidationError, OverflowError):  # The latter: a time that UTC has no year for.
             ignored.append(key)
         else:
             kept[key] = value
