@@ -35,7 +35,8 @@ class Bench:
     """What a gate is judged by, beside the answer.
 
     `limits` is the number of limits that all gates of the step set: rolling back when any one is broken, each
-    has to be that much surer. `stored` is the gate's last status in this step, if it has one.
+    has to be that much surer. `stored` is the gate's last status in this step, if it has one. A window is short
+    while it may well hold no sample, so that its emptiness says nothing.
     """
 
     min_requests: int
@@ -44,6 +45,7 @@ class Bench:
     earlier: tuple[Tally, ...]
     stored: GateStatus | None
     now: datetime
+    is_window_short: bool = False
 
     @property
     def fail_threshold(self) -> float:
@@ -64,6 +66,9 @@ def judge(gate: Gate, answer: Answer, bench: Bench) -> GateStatus:
         case NoData(Unknown.NO_DATA, _) if bench.warming_until:
             # The first requests are still on their way into the metrics: no reason to call anybody.
             return _status(gate, bench, _warming(bench))
+        case NoData(Unknown.NO_DATA, _) if bench.is_window_short:
+            text = "the first requests that count are on their way into the metrics"
+            return _status(gate, bench, _Finding(Verdict.UNKNOWN, Unknown.WARMING_UP, text))
         case NoData(reason, message):
             return _status(gate, bench, _Finding(Verdict.UNKNOWN, reason, message))
         case Measured(value):

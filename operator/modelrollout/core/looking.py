@@ -67,7 +67,10 @@ def judge_all(rollout: Rollout, answers: Mapping[str, Answer], now: datetime) ->
         return ()
     attempt, step, _, policy = found
     stored = {gate.name: gate for gate in attempt.gates}
-    warming = None if _counts_from(attempt, policy, now) else _warm_at(attempt, policy)
+    since = _counts_from(attempt, policy, now)
+    warming = None if since else _warm_at(attempt, policy)
+    # A series is sampled once in `freshness` at least; a shorter window may be empty though all is well.
+    is_short = since is not None and now - policy.ingest_delay - since < policy.freshness
     waiting = NoData(Unknown.WARMING_UP, "the first requests of this step are on their way into the metrics")
 
     def bench(gate: Gate) -> Bench:
@@ -79,6 +82,7 @@ def judge_all(rollout: Rollout, answers: Mapping[str, Answer], now: datetime) ->
             earlier=tuple(known.earlier) if known else (),
             stored=known,
             now=now,
+            is_window_short=is_short,
         )
 
     return tuple(judge(gate, answers.get(gate.name, waiting), bench(gate)) for gate in step.gates)
