@@ -26,12 +26,19 @@ from prometheus_client import Counter as CounterMetric
 
 from local.http import Request, Response, serve
 
-_WAITING_MAX = 16
-"""Requests that may wait for the model; more are turned away at once with 503, so that a slow model cannot pile up
-work without bound."""
+_WAITING_MAX = 256
+"""Requests that may wait for the model; more are turned away at once with 503, so that work cannot pile up without
+bound."""
+_WAIT_SECONDS_MAX = 2.0
+"""A request that gets its turn later than this is turned away as well: a short stall of the machine costs nobody an
+answer, and a slow model has a short queue all the same."""
 
 _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SCORES = tuple(tenth / 10 for tenth in range(1, 11))
+
+
+class Overloaded(Exception):
+    """The request has waited for its turn too long."""
 
 
 class OutOfRange(Exception):
@@ -133,12 +140,15 @@ class Server:
         if self._model is None:
             return self._scores([])
         if self._waiting >= _WAITING_MAX:
-            return Response(503, b'{"error": "overloaded"}')
+            return _OVERLOADED
         self._waiting += 1
         try:
             rows = json.loads(request.body)["rows"]
+            due = time.monotonic() + _WAIT_SECONDS_MAX
             loop = asyncio.get_running_loop()
-            return self._scores(await loop.run_in_executor(self._worker, self._model.score, rows))
+            return self._scores(await loop.run_in_executor(self._worker, _score_in_time, self._model, rows, due))
+        except Overloaded:
+            return _OVERLOADED
         except OutOfRange as trouble:
             self._report(trouble)
             return Response(500, json.dumps({"error": str(trouble)}).encode())
@@ -172,6 +182,16 @@ class Server:
         wanted: dict[str, Any] = json.loads(request.body)
         self._behaviour = Behaviour(float(wanted["error_share"]), float(wanted["delay_seconds"]))
         return _json(wanted)
+
+
+_OVERLOADED = Response(503, b'{"error": "overloaded"}')
+
+
+def _score_in_time(model: Model, rows: list[list[float]], due: float) -> list[float]:
+    """Return the rows' scores, unless the monotonic clock has passed `due` before it is their turn."""
+    if time.monotonic() > due:
+        raise Overloaded
+    return model.score(rows)
 
 
 def _json(value: object) -> Response:
