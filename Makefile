@@ -28,7 +28,7 @@ $(STAMP): requirements.lock
 setup: $(STAMP)  ## Install the Python packages, at the versions and hashes of requirements.lock.
 
 demo: $(STAMP)  ## Watch a model being promoted, a bad one caught, and an on-call edit (KEEP=1 leaves it running).
-	@$(BIN)/python -m local.build kube prometheus
+	@$(BIN)/python -m local.build kube prometheus helm
 	@$(BIN)/python -m local.demo $(if $(KEEP),--keep)
 
 test: $(STAMP)  ## Run all tests, on a real control plane, Traefik and Prometheus.

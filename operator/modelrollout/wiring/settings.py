@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     )
     gateway_mirror: dict[str, Mirroring] = Field(
         {},
-        description="What gateways of a controllerName can mirror, where neither they nor this operator know, as JSON.",
+        description="What gateways of a controllerName can mirror, as JSON; outranks what their class says and this operator knows.",
     )
     raw_queries: bool = Field(
         default=False,
