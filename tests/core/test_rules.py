@@ -373,6 +373,55 @@ class TestGuarding:
         assert (decision.status.attempt.step, decision.status.attempt.applied_at) == (1, None)
 
 
+class TestGrowing:
+    """Each way to give the candidate more than it has."""
+
+    @pytest.mark.parametrize(
+        "seen",
+        [
+            pytest.param({"candidate": Endpoints.UNKNOWN}, id="candidate unknown"),
+            pytest.param({"baseline": Endpoints.UNKNOWN}, id="baseline unknown"),
+        ],
+    )
+    def test_a_route_that_is_behind_waits_for_endpoints_that_are_known_to_be_ready(self, seen):
+        rollout = running("canary", 1, applied=None)
+
+        behind = decided(rollout, world(rollout, shares=Shares(percent(5), NONE), **seen))
+        ahead = decided(rollout, world(rollout, shares=Shares(percent(90), NONE), **seen))
+
+        assert behind.write is None
+        assert conditions(behind)["Held"][0] == "True"
+        assert ahead.write.shares == Shares(percent(50), NONE)
+
+    @pytest.mark.parametrize(
+        ("state", "seen"),
+        [
+            pytest.param({"paused": True}, {}, id="paused"),
+            pytest.param({}, {"candidate": Endpoints.UNKNOWN}, id="candidate unknown"),
+            pytest.param({}, {"baseline": Endpoints.NONE_READY}, id="baseline gone"),
+            pytest.param({}, {"workload": "1 of 3 replicas"}, id="workload"),
+        ],
+    )
+    def test_a_changed_plan_does_not_grow_a_weight_where_a_step_would_not(self, state, seen):
+        before = running("canary", 0, applied=HALF_AN_HOUR)
+        rollout = replace(new(stages=[{"name": "full", "full": {}}], **state), status=before.status)
+
+        decision = decided(rollout, world(before, **seen))
+
+        assert decision.write is None
+        assert decision.status.attempt.target == before.status.attempt.target
+
+    def test_a_changed_plan_does_not_write_over_a_foreign_change(self):
+        before = running("canary", 1, applied=HALF_AN_HOUR)
+        stages = [{"name": "canary", "canary": {"weights": [40]}}, {"name": "full", "full": {}}]
+        rollout = replace(new(stages=stages), status=before.status)
+
+        decision = decided(rollout, world(before, route=Foreign(Shares(percent(90), NONE), "kubectl", "9")))
+
+        assert decision.write is None
+        assert conditions(decision)["Held"] == ("True", "RouteChanged")
+
+
 class TestForeignWriters:
     def test_changed_weights_hold_and_name_who_did_it(self):
         rollout = running("canary", 1)

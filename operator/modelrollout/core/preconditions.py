@@ -55,6 +55,11 @@ def hold_for_backends(case: Case) -> Hold | None:
     return None
 
 
+def is_more(shares: Shares, than: Shares) -> bool:
+    """Whether these shares give the candidate more requests, or more copies, than those."""
+    return shares.candidate > than.candidate or shares.mirror > than.mirror
+
+
 def missing_outside(case: Case) -> Blocked | None:
     """What only the operator can know: metrics source, route and Services."""
     place = case.place

@@ -16,6 +16,7 @@ from modelrollout.core.preconditions import (
     backends_ready_for,
     baseline_can_serve,
     hold_for_backends,
+    is_more,
     lack_of,
     missing_outside,
     persons_hold,
@@ -161,6 +162,10 @@ def follow_plan(case: Case) -> Verb | None:
     if attempt is None or (attempt.plan == case.plan.digest and case.step):
         return None
     step = case.plan.resume_at(attempt.stage, case.target)
+    if blocked := hold_on_foreign_route(case):
+        return blocked
+    if is_more(step.shares, case.target) and (blocked := persons_hold(case) or hold_for_backends(case)):
+        return blocked  # A plan that starts higher than the present share grows like any other step.
     return Go(step, Cause.PLAN_CHANGED, f"stages or gates have changed: goes on with {_step_text(step)} from the start")
 
 
@@ -214,6 +219,8 @@ def apply_target(case: Case) -> Verb | None:
         return None
     route = case.seen.route
     if case.shares_seen != case.target or isinstance(route, Unmanaged):
+        if is_more(case.target, case.shares_seen or BASELINE_ONLY) and (blocked := hold_for_backends(case)):
+            return blocked
         return Wait("Applying", f"giving the candidate {case.target}", writes=True)
     if not isinstance(route, Routed) or route.acceptance is Acceptance.ACCEPTED:
         return None

@@ -1,0 +1,274 @@
+"""The invariants of the design, over cases that nobody thought of."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from modelrollout.api.fields import ALL, NONE, Percent
+from modelrollout.api.status import Cause, GateStatus, ModelRolloutStatus, Outcome, Phase, RollbackStatus, Verdict
+from modelrollout.core.case import Case, Observed
+from modelrollout.core.decide import decide
+from modelrollout.core.inbox import rollback_answer, take_commands
+from modelrollout.core.projection import Decision
+from modelrollout.core.rollout import Rollout
+from modelrollout.core.traffic import (
+    BASELINE_ONLY,
+    CANDIDATE_ONLY,
+    Acceptance,
+    Blocked,
+    Endpoints,
+    Foreign,
+    Routed,
+    Shares,
+    Unmanaged,
+)
+from modelrollout.core.verbs import Go, Promote, RollBack
+
+from tests.core.builders import CAN_MIRROR, CANNOT_MIRROR, LIMITS, NOW, asking, ended, gate, new, running, world
+
+MANY = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+STEPS = [("shadow", 0), ("canary", 0), ("canary", 1), ("full", 0)]
+V3 = {"version": "v3", "service": {"name": "fraud-v3", "port": 8080}}
+OTHER_STAGES = [
+    {"name": "canary", "canary": {"weights": [1, 30, 80]}, "minDuration": "1m"},
+    {"name": "full", "full": {}},
+]
+
+percents = st.sampled_from([0, 1, 500, 5000, 9000, 10_000]).map(Percent)
+shares = st.builds(Shares, percents, st.just(NONE)) | st.just(Shares(NONE, ALL))
+AGES = [timedelta(seconds=seconds) for seconds in (0, 30, 599, 600, 3600, 7200, 100_000)]
+STATES = [
+    new(),
+    *[running(*step, applied=age) for step in STEPS for age in (*AGES[::2], None)],
+    *[running("full", 0, applied=age, baseline=None) for age in AGES[::3]],
+    *[ended(outcome, age) for outcome in Outcome for age in AGES[::3]],
+]
+ages = st.sampled_from(AGES)
+requests = st.fixed_dictionaries({}, optional={"reason": st.text(max_size=3), "requestedBy": st.just("sam")})
+inboxes = st.fixed_dictionaries({}, optional={name: requests for name in ("rollback", "hold", "resume", "retry")})
+specs: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "candidate": st.just(V3),
+        "stages": st.just(OTHER_STAGES) | st.just(OTHER_STAGES[1:]),
+        "paused": st.booleans(),
+        "gates": st.sampled_from(
+            [
+                [{"name": "errors", "errorRate": {"max": "1%"}, "onFail": "Hold"}],
+                [{"name": "a", "errorRate": {"max": "1%"}}, {"name": "b", "value": {"query": "q", "max": "1"}}],
+            ]
+        ),
+        "analysis": st.sampled_from(
+            [{"onMetricsLost": "Rollback", "metricsLostTimeout": "0s"}, {"onDeadline": "Rollback"}, {"interval": "2s"}]
+        ),
+        "rollback": st.sampled_from([{"retainBaseline": "0s"}, {"unreadyGrace": "0s"}]),
+        "baseline": st.none(),
+        "broken": st.just(1),
+    },
+)
+
+
+@st.composite
+def rollouts(draw: st.DrawFn) -> Rollout:
+    """Return a rollout in any state that the operator may have left it in, under a spec that may have changed since."""
+    rollout, age = draw(st.sampled_from(STATES)), draw(ages)
+    status, attempt = rollout.status, rollout.status.attempt
+    if attempt:
+        update: dict[str, Any] = {}
+        if attempt.outcome is None and attempt.baseline and draw(st.integers(0, 3)) == 0:
+            update["rollback"] = RollbackStatus(cause=draw(st.sampled_from(Cause)), message="so it is", since=NOW - age)
+            update["target"] = attempt.target.model_copy(update={"candidate": NONE, "mirror": NONE})
+        for since in ("unready_since", "metrics_lost_since", "resumed_at"):
+            update[since] = draw(st.none() | st.just(NOW - age))
+        attempt = attempt.model_copy(update=update)
+    phase = draw(st.sampled_from([status.phase, status.phase, Phase.ROLLING_BACK, None]))
+    status = status.model_copy(update={"attempt": attempt, "phase": phase})
+    changes = draw(specs)
+    if changes.pop("broken", None):
+        changes["candidate"] = {"version": "v2"}
+    return asking(replace(new(**changes), status=status), **draw(inboxes))
+
+
+def gates() -> st.SearchStrategy[tuple[GateStatus, ...]]:
+    verdicts = st.sampled_from(
+        [
+            (Verdict.PASS, "BelowLimit"),
+            (Verdict.FAIL, "AboveLimit"),
+            (Verdict.FAIL, "Catastrophe"),
+            (Verdict.UNKNOWN, "NeedRequests"),
+            (Verdict.UNKNOWN, "Unreachable"),
+            (Verdict.UNKNOWN, "CountsShrank"),
+            (Verdict.UNKNOWN, "BaselineAlsoFailing"),
+        ]
+    )
+    one = verdicts.map(lambda verdict: (gate(*verdict, "errors"),))
+    two = st.tuples(verdicts, verdicts).map(lambda both: (gate(*both[0], "a"), gate(*both[1], "b")))
+    return st.just(()) | one | two
+
+
+def worlds(rollout: Rollout) -> st.SearchStrategy[Observed]:
+    """Return any world: mostly one in which the route is as it should be."""
+    as_it_should = world(rollout).route
+    route = st.one_of(
+        st.just(as_it_should),
+        st.just(as_it_should),
+        st.builds(Routed, shares, st.just("1"), st.sampled_from(Acceptance)),
+        st.builds(Foreign, shares | st.none(), st.just("kubectl"), st.just("2"), st.just("other backends")),
+        st.just(Unmanaged()),
+        st.just(Blocked("RouteMissing", "create it")),
+    )
+    ready = st.sampled_from([Endpoints.READY] * 3 + list(Endpoints))
+    return st.builds(
+        world,
+        st.just(rollout),
+        route=route,
+        baseline=ready,
+        candidate=ready,
+        workload=st.sampled_from([None, None, "1 of 3 replicas"]),
+        metrics=st.sampled_from([None, None, None, Blocked("UnknownMetricsSource", "name one")]),
+        capabilities=st.sampled_from([CAN_MIRROR, CAN_MIRROR, CANNOT_MIRROR, None, Blocked("GatewayUnknown", "wait")]),
+        gates=gates(),
+        looked=st.booleans(),
+    )
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Return one rollout in one world."""
+    rollout = draw(rollouts())
+    return Case(rollout, draw(worlds(rollout)), NOW, LIMITS)
+
+
+def grows(decision: Decision, seen: Observed) -> bool:
+    """Whether a write gives the candidate more than it has, of requests or of copies."""
+    if decision.write is None:
+        return False
+    now = seen.route.shares if isinstance(seen.route, Routed | Foreign) else None
+    now = now or BASELINE_ONLY
+    return decision.write.shares.candidate > now.candidate or decision.write.shares.mirror > now.mirror
+
+
+@MANY
+@given(cases())
+def test_whatever_is_decided_can_be_written_and_read_again(case):
+    decision = decide(case)
+
+    assert ModelRolloutStatus.model_validate(decision.status.render()).render() == decision.status.render()
+    assert all(len(event.note) <= 1000 for event in decision.events)
+
+
+@MANY
+@given(cases())
+def test_nothing_is_promoted_without_fresh_passing_gates(case):
+    decision = decide(case)
+
+    promotes = isinstance(decision.verb, Promote) or (
+        isinstance(decision.verb, Go) and decision.verb.cause is Cause.GATES_PASSED
+    )
+    if promotes:
+        assert case.seen.looked
+        assert case.seen.gates
+        assert all(g.verdict is Verdict.PASS for g in case.seen.gates)
+
+
+@MANY
+@given(cases())
+def test_a_possible_rollback_is_decided_and_written_in_one_pass(case):
+    asked = replace(case, rollout=asking(case.rollout, rollback={"reason": "p99"}))
+    assume(rollback_answer(take_commands(asked)).possible)
+
+    decision = decide(asked)
+
+    assert isinstance(decision.verb, RollBack)
+    assert decision.status.attempt.target.candidate == decision.status.attempt.target.mirror == NONE
+    back_already = case.seen.route == Routed(BASELINE_ONLY, "1") or (
+        isinstance(case.seen.route, Routed) and case.seen.route.shares == BASELINE_ONLY
+    )
+    dead_baseline = case.seen.baseline is not Endpoints.READY
+    if not (back_already or dead_baseline or isinstance(case.seen.route, Blocked)):
+        assert decision.write.shares == BASELINE_ONLY
+        assert decision.write.outranks
+
+
+@MANY
+@given(cases())
+def test_no_weight_grows_on_a_backend_without_ready_endpoints(case):
+    decision = decide(case)
+
+    if grows(decision, case.seen):
+        assert case.seen.candidate is Endpoints.READY
+        assert case.seen.baseline in {Endpoints.READY, None} or decision.write.shares == CANDIDATE_ONLY
+
+
+@MANY
+@given(cases())
+def test_while_a_person_holds_no_weight_grows_beyond_the_target(case):
+    decision = decide(case)
+
+    if decision.status.held and case.attempt and decision.status.attempt:
+        target = decision.status.attempt.target
+        assert target.candidate <= case.target.candidate or case.attempt.candidate != decision.status.attempt.candidate
+
+
+@MANY
+@given(cases())
+def test_without_a_baseline_the_candidate_has_everything(case):
+    decision = decide(case)
+
+    if decision.write and decision.write.place.baseline is None:
+        assert decision.write.shares == CANDIDATE_ONLY
+
+
+@MANY
+@given(cases())
+def test_conditions_never_contradict_each_other(case):
+    true = {c.type for c in decide(case).status.conditions if c.status == "True"}
+
+    assert not {"Reconciling", "Stalled"} <= true
+    assert not ({"Ready"} <= true and true & {"Reconciling", "Stalled", "Held"})
+    assert true & {"Ready", "Reconciling", "Stalled"}
+
+
+@MANY
+@given(cases())
+def test_each_message_is_filed_or_still_there(case):
+    decision = decide(case)
+
+    inbox, left = case.status.control, decision.status.control
+    for name in ("rollback", "hold", "resume", "retry"):
+        asked = getattr(inbox, name) if inbox else None
+        filed = [c for c in decision.status.commands if c.command == name and c.handled_at == NOW]
+        still = getattr(left, name) if left else None
+        if asked:
+            assert (still == asked) != bool(filed)
+        else:
+            assert still is None
+
+
+@MANY
+@given(cases())
+def test_deciding_again_without_news_comes_to_rest(case):
+    """Given that writes of the route take effect, and that a new step has no verdicts yet."""
+    changed = 0
+    for _ in range(10):
+        decision = decide(case)
+        if decision.status == case.status and not decision.write:
+            break
+        changed += 1
+        case = _followed(case, decision)
+
+    assert decision.status == case.status
+    assert decision.write is None
+    assert decision.events == ()
+
+
+def _followed(case: Case, decision: Decision) -> Case:
+    seen = case.seen
+    if decision.write:
+        seen = replace(seen, route=Routed(decision.write.shares, "3"))
+    old, attempt = case.status.attempt, decision.status.attempt
+    if not (old and attempt and (old.number, old.step_started_at) == (attempt.number, attempt.step_started_at)):
+        seen = replace(seen, gates=(), looked=False)
+    return replace(case, rollout=replace(case.rollout, status=decision.status), seen=seen)
