@@ -47,7 +47,7 @@ STATES = [
 ]
 ages = st.sampled_from(AGES)
 requests = st.fixed_dictionaries({}, optional={"reason": st.text(max_size=3), "requestedBy": st.just("sam")})
-inboxes = st.fixed_dictionaries({}, optional={name: requests for name in ("rollback", "hold", "resume", "retry")})
+inboxes = st.fixed_dictionaries({}, optional=dict.fromkeys(("rollback", "hold", "resume", "retry"), requests))
 specs: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
@@ -251,12 +251,10 @@ def test_each_message_is_filed_or_still_there(case):
 @given(cases())
 def test_deciding_again_without_news_comes_to_rest(case):
     """Given that writes of the route take effect, and that a new step has no verdicts yet."""
-    changed = 0
     for _ in range(10):
         decision = decide(case)
         if decision.status == case.status and not decision.write:
             break
-        changed += 1
         case = _followed(case, decision)
 
     assert decision.status == case.status

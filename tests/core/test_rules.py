@@ -442,6 +442,15 @@ class TestForeignWriters:
         assert decision.write.shares == Shares(percent(50), NONE)
         assert decision.write.guard == "9"
 
+    def test_evidence_of_other_shares_than_the_plan_s_does_not_count(self):
+        rollout = asking(running("canary", 0, applied=HALF_AN_HOUR), resume={})
+        route = Foreign(Shares(percent(90), NONE), "kubectl (Update)", "9")
+
+        decision = decided(rollout, looked(rollout, passing(), route=route))
+
+        assert (decision.status.attempt.stage, decision.status.attempt.step) == ("canary", 0)
+        assert decision.status.attempt.applied_at is None
+
     def test_a_rollback_is_written_over_a_foreign_change(self):
         rollout = asking(running("canary", 1), rollback={"reason": "p99"})
         route = Foreign(Shares(percent(90), NONE), "kubectl (Update)", "9")

@@ -221,6 +221,13 @@ def apply_target(case: Case) -> Verb | None:
     if case.shares_seen != case.target or isinstance(route, Unmanaged):
         if is_more(case.target, case.shares_seen or BASELINE_ONLY) and (blocked := hold_for_backends(case)):
             return blocked
+        if case.attempt.applied_at and case.step:
+            # Evidence speaks of one span of unchanged shares.
+            return Go(
+                case.step,
+                Cause.MANUAL,
+                f"the route was changed: {_step_text(case.step)} starts again, with clock and evidence",
+            )
         return Wait("Applying", f"giving the candidate {case.target}", writes=True)
     if not isinstance(route, Routed) or route.acceptance is Acceptance.ACCEPTED:
         return None
