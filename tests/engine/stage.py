@@ -88,6 +88,7 @@ class Stage:
         self.api.after = self._after
         self.before: Callable[[Call], None] = lambda _: None
         self.after: Callable[[Call], None] = lambda _: None
+        self.driver = traefikservice_driver(self.api)
         self.source = ScriptedSource()
         self.telemetry = Noted()
         self.shares: list[str] = []
@@ -159,8 +160,7 @@ class Stage:
     async def engine(self, workers: int = 2) -> AsyncIterator[asyncio.Task[None]]:
         """Run an engine with a memory of its own; yields its task, and leaves none behind."""
         store, queue = Store(), WorkQueue()
-        driver = traefikservice_driver(self.api)
-        drivers = Drivers(http_route=driver, traefik_service=driver)
+        drivers = Drivers(http_route=self.driver, traefik_service=self.driver)
         engine = Engine(
             store=store,
             queue=queue,
@@ -172,7 +172,9 @@ class Stage:
             telemetry=self.telemetry,
         )
         self._engines.append(engine)
-        task = asyncio.ensure_future(engine.run(workers))
+        complete = asyncio.Event()
+        complete.set()
+        task = asyncio.ensure_future(engine.run(workers, complete))
         task.add_done_callback(lambda _: self._news.set())
         self.deliver()
         try:

@@ -14,7 +14,7 @@ from modelrollout.core.plan import plan_of
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Place
 from modelrollout.engine.memory import Notes, next_look
-from modelrollout.engine.ports import Cluster, Driver, Source, Unavailable
+from modelrollout.engine.ports import Cluster, Driver, Refused, Source, Unavailable
 
 
 class Interrupted(Exception):
@@ -72,7 +72,7 @@ class Observer:
     async def _capabilities(self, driver: Driver, place: Place) -> Capabilities | Blocked:
         try:
             return await driver.capabilities(place)
-        except Unavailable as error:
+        except (Unavailable, Refused) as error:
             return Blocked("GatewayUnknown", f"the gateway cannot be looked at now: {error}")
 
     def _endpoints(self, namespace: str, service: ServiceRef) -> Endpoints:
@@ -85,7 +85,11 @@ class Observer:
         spec = rollout.spec
         if spec is None or spec.candidate.workload is None:
             return None
-        return await self._cluster.workload_problem(rollout.namespace, spec.candidate.workload)
+        workload = spec.candidate.workload
+        try:
+            return await self._cluster.workload_problem(rollout.namespace, workload)
+        except (Unavailable, Refused) as error:  # No weight grows, but gates go on guarding.
+            return f"{workload.kind} {workload.name} cannot be looked at: {error}"
 
     def _metrics_problem(self, rollout: Rollout) -> Blocked | None:
         spec = rollout.spec

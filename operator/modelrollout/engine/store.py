@@ -10,9 +10,11 @@ from modelrollout.engine.ports import Gone
 
 Key = str
 
+_KEPT = ("name", "namespace", "uid", "resourceVersion", "generation")
+
 
 class Stored(NamedTuple):
-    """An object as it came, for patching, and as it was read, for deciding."""
+    """What patches and events need of the object as it came, and the object as it was read, for deciding."""
 
     obj: dict[str, Any]
     rollout: Rollout
@@ -36,7 +38,7 @@ class Store:
             return False
         if known is not None:
             self._unindex(uid, known.rollout)
-        self._objects[uid] = stored = Stored(obj, parse_rollout(obj))
+        self._objects[uid] = stored = Stored(_kept(obj), parse_rollout(obj))
         for name in _names(stored.rollout):
             self._by_name.setdefault(name, set()).add(uid)
         return True
@@ -86,6 +88,12 @@ def _names(rollout: Rollout) -> set[tuple[str, str]]:
     versions += [attempt.candidate, attempt.baseline] if attempt else []
     names |= {version.service.name for version in versions if version}
     return {(rollout.namespace, name) for name in names}
+
+
+def _kept(obj: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is most of an object and read by nobody here: managedFields, annotations, spec (it is parsed)."""
+    kept: dict[str, Any] = {key: obj[key] for key in ("apiVersion", "kind", "status") if key in obj}
+    return {**kept, "metadata": {key: obj["metadata"][key] for key in _KEPT if key in obj["metadata"]}}
 
 
 def _version(obj: dict[str, Any]) -> int:

@@ -68,11 +68,16 @@ class Engine:
             for key in self._store.concerned(*name):
                 self._queue.add(key)
 
-    async def run(self, workers: int) -> None:
-        """Work until cancelled. Some workers serve rollbacks only, so that slow metrics never occupy all of them."""
+    async def run(self, workers: int, complete: asyncio.Event) -> None:
+        """Work until cancelled. Some workers serve rollbacks only, so that slow metrics never occupy all of them.
+
+        Before `complete` is set, the copies of what is watched may lack something that is there: until then only
+        rollbacks are worked on.
+        """
         async with asyncio.TaskGroup() as group:
             for _ in range(URGENT_WORKERS):
                 group.create_task(self._work(urgent_only=True))
+            await complete.wait()
             for _ in range(workers):
                 group.create_task(self._work(urgent_only=False))
 

@@ -119,14 +119,13 @@ async def _run_all(
     def not_ready() -> str | None:
         if not ready.is_set():
             return "the watches have not started yet"
-        return None if sweeper.has_swept else "the cluster has not been listed completely yet"
+        return None if sweeper.complete.is_set() else "the cluster has not been listed completely yet"
 
     http = await serve(settings.listen, registry=registry, not_ready=not_ready)
     try:
         async with asyncio.TaskGroup() as group:
-            # The world is complete before anything is decided on it: nothing is missing only because it is late.
             sweeping = group.create_task(sweeper.run())
-            working = group.create_task(engine.run(settings.workers))
+            working = group.create_task(engine.run(settings.workers, sweeper.complete))
             log.info("operator started", version=__version__, namespaces=settings.namespaces or "all")
             await kopf.operator(
                 registry=watch,

@@ -20,7 +20,7 @@ AGAIN_AFTER_FAILURE = 2.0
 
 
 class Sweeper:
-    """Lists everything that is watched; the first complete round is what `/readyz` waits for."""
+    """Lists everything that is watched. `complete` is set once all that rollouts depend on has been listed."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Sweeper:
         self._store = store
         self._resources = resources
         self._namespaces = list(namespaces) or None
-        self.has_swept = False
+        self.complete = asyncio.Event()
 
     async def run(self) -> None:
         """Sweep until cancelled; one that fails is tried again soon."""
@@ -49,13 +49,13 @@ class Sweeper:
                 log.warning("the cluster could not be listed", error=str(error))
                 await asyncio.sleep(AGAIN_AFTER_FAILURE)
             else:
-                self.has_swept = True
                 await asyncio.sleep(EVERY * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
 
     async def _sweep(self) -> None:
         for resource in self._resources:
             scope = None if resource == "gatewayclasses" else self._namespaces
             self._engine.touched(await self._kubernetes.relist(resource, scope))
+        self.complete.set()
         listed: dict[str, dict[str, Any]] = {}
         newest = 0
         scopes: list[str | None] = [*self._namespaces] if self._namespaces else [None]
