@@ -29,7 +29,7 @@ from local.http import Request, Response, serve
 _WAITING_MAX = 256
 """Requests that may wait for the model; more are turned away at once with 503, so that work cannot pile up without
 bound."""
-_WAIT_SECONDS_MAX = 2.0
+_WAIT_SECONDS_MAX = 4.0
 """A request that gets its turn later than this is turned away as well: a short stall of the machine costs nobody an
 answer, and a slow model has a short queue all the same."""
 

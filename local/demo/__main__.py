@@ -1,6 +1,7 @@
 """`python -m local.demo [--keep]`: the whole show; exit code 0 only if each act ended as it should."""
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from local.models import TrainedModels, find_models
 from local.namespace import NamespaceRefused
 from local.process import ProcessFailed, wait_until
 
-_REQUESTS_PER_SECOND = 70
+_REQUESTS_PER_SECOND = 60
 _TROUBLES = (BuildFailed, NamespaceRefused, ProcessFailed, CommandFailed, ApiRefused, NotSo, OSError)
 _INTERRUPTED = 130
 
@@ -54,6 +55,8 @@ def _play(*, keep: bool) -> int:
         screen.title("Summary")
         screen.print(summary(outcomes, stage.watch.elapsed))
         screen.say(f"Logs of every process: {cluster.logs}")
+        if not is_good(outcomes) and (hint := _hint_on_load(os.getloadavg()[0], os.cpu_count() or 1)):
+            screen.say(hint)
         if keep:
             _keep(stage)
     return 0 if is_good(outcomes) else 1
@@ -90,6 +93,13 @@ def _perform(stage: Stage) -> list[Outcome]:
             outcome.expect(str(trouble), is_met=False)
             break
     return outcomes
+
+
+def _hint_on_load(load: float, cores: int) -> str:
+    """Return what a crowded machine explains; empty where there is room."""
+    if load <= 2 * cores:
+        return ""
+    return f"This machine has {cores} cores and a load of {load:.0f}: models that wait for a core answer late."
 
 
 def _keep(stage: Stage) -> None:

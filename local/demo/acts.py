@@ -14,7 +14,7 @@ _GATES = {"GateFailed", "Catastrophe"}
 _PATIENCE = timedelta(seconds=90)
 _CALM = timedelta(seconds=4)
 """How long clients are watched after traffic should be back; people read meanwhile."""
-_DRAIN = timedelta(seconds=4)
+_DRAIN = timedelta(seconds=6)
 """A slow version answers what it has already taken for so long."""
 _CAUGHT_SECONDS = 15.0
 _BACK_SECONDS = 5.0

@@ -45,6 +45,13 @@ class StepMeasured:
         return 100 * (3 * math.sqrt(wanted * (1 - wanted) / self.answers) + 1 / self.answers)
 
     @property
+    def are_copies_as_wanted(self) -> bool:
+        """Whether the candidate got the copies that the plan says, those of the last second perhaps not answered yet."""
+        expected = self.sent * self.wanted.mirror / 100
+        under_way = self.sent / self.seconds if self.seconds else 0.0
+        return self.copies is not None and abs(self.copies - expected) <= 0.05 * self.sent + under_way
+
+    @property
     def is_as_wanted(self) -> bool:
         """Whether users got the share that the plan says, none at all where it says none."""
         if self.wanted.candidate == 0:

@@ -10,10 +10,19 @@ from rich.text import Text
 from local.demo.measure import StepMeasured
 from local.demo.outcome import Check, Outcome
 
+_LATE = "  Counted is what was answered while a step lasted; v3 is slow, so fewer of its answers are in."
+
 
 def summary(outcomes: Sequence[Outcome], took: timedelta) -> RenderableType:
     """Return all of it, for a terminal or a log."""
-    parts: list[RenderableType] = [_shares(outcomes), Text(), _users(outcomes), Text(), _figures(outcomes)]
+    parts: list[RenderableType] = [
+        _shares(outcomes),
+        Text(_LATE, style="bright_black"),
+        Text(),
+        _users(outcomes),
+        Text(),
+        _figures(outcomes),
+    ]
     for outcome in outcomes:
         parts += [Text(), Text(outcome.title, style="bold"), _checks(outcome)]
     return Group(*parts, Text(), Text(verdict(outcomes, took), style="bold green" if is_good(outcomes) else "bold red"))
@@ -39,8 +48,6 @@ def _shares(outcomes: Sequence[Outcome]) -> Table:
     for outcome in outcomes:
         for step in outcome.steps:
             table.add_row(*_row(step))
-    table.caption = "Answers that came while a step lasted: those of v3 are late, so fewer of them are in."
-    table.caption_justify = "left"
     return table
 
 
