@@ -21,7 +21,7 @@ from tests.core.builders import CAN_MIRROR, LIMITS, new
 
 OPERATOR = "the operator"
 REQUESTS_PER_SECOND = 50
-ANALYSIS = {"interval": "1m"}
+ANALYSIS = {"interval": "2m"}
 
 
 @dataclass

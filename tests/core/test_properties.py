@@ -28,7 +28,7 @@ from modelrollout.core.verbs import Go, Promote, RollBack
 
 from tests.core.builders import CAN_MIRROR, CANNOT_MIRROR, LIMITS, NOW, asking, ended, gate, new, running, world
 
-MANY = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+MANY = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 STEPS = [("shadow", 0), ("canary", 0), ("canary", 1), ("full", 0)]
 V3 = {"version": "v3", "service": {"name": "fraud-v3", "port": 8080}}
 OTHER_STAGES = [

@@ -411,6 +411,14 @@ class TestGrowing:
         assert decision.write is None
         assert decision.status.attempt.target == before.status.attempt.target
 
+    def test_a_changed_plan_does_not_bring_back_a_route_without_endpoints(self):
+        before = running("canary", 1, applied=HALF_AN_HOUR)
+        rollout = replace(new(gates=[{"name": "errors", "errorRate": {"max": "2%"}}]), status=before.status)
+
+        decision = decided(rollout, world(before, route=Unmanaged(), candidate=Endpoints.UNKNOWN))
+
+        assert decision.write is None
+
     def test_a_changed_plan_does_not_write_over_a_foreign_change(self):
         before = running("canary", 1, applied=HALF_AN_HOUR)
         stages = [{"name": "canary", "canary": {"weights": [40]}}, {"name": "full", "full": {}}]

@@ -93,7 +93,7 @@ def test_the_story_goes_as_it_is_told(path, request):
         assert today == text
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 @pytest.mark.parametrize("path", STORIES, ids=[path.stem for path in STORIES])
 def test_in_any_order_the_invariants_hold(path, seed):
     lines = happenings(path.read_text(encoding="utf-8"))

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from datetime import timedelta
+from typing import ClassVar
 
 import pytest
 from modelrollout.core.evidence import NoData, Unknown
@@ -120,6 +121,51 @@ class TestOrder:
             await stage.phase("Promoted")
 
         assert set(stage.telemetry.outcomes) == {"ok"}
+
+
+class TestBlindSpots:
+    WORKLOAD: ClassVar = {
+        "version": "v2",
+        "service": {"name": "fraud-v2", "port": 8080},
+        "workload": {"kind": "Deployment", "name": "fraud-v2"},
+    }
+
+    @pytest.mark.parametrize("error", [Refused("403: forbidden"), Unavailable("no answer within 10s")])
+    async def test_a_workload_that_cannot_be_looked_at_keeps_weights_from_growing_and_says_so(self, error):
+        stage = Stage(candidate=self.WORKLOAD)
+        stage.before = fails("get", error, resource="workloads")
+        stage.apply()
+        async with stage.engine():
+            await stage.until(lambda: stage.condition("Held") == ("True", "WorkloadNotReady"))
+            assert "v2" not in stage.route()
+
+            stage.before = lambda _: None
+            await stage.until(lambda: "v2" in stage.route(), within=timedelta(minutes=1))
+
+    async def test_gates_go_on_guarding_without_a_look_at_the_workload(self):
+        stage = Stage(candidate=self.WORKLOAD)
+        stage.apply()
+        async with stage.engine():
+            await stage.until(lambda: stage.route() == "v1 50, v2 50")
+            stage.before = fails("get", Refused("403: forbidden"), resource="workloads")
+            stage.source.errors["v2"] = 0.3
+            await stage.phase("RolledBack", within=timedelta(minutes=1))
+
+        assert stage.route() == "v1 100"
+
+    @pytest.mark.parametrize("error", [Refused("403: forbidden"), Unavailable("no answer within 10s")])
+    async def test_after_promotion_a_rollback_needs_no_knowledge_of_the_gateway(self, error):
+        stage = Stage()
+        stage.apply()
+        async with stage.engine():
+            await stage.phase("Promoted")
+
+            async def capabilities(_: object) -> None:
+                raise error
+
+            stage.driver.capabilities = capabilities
+            stage.control(rollback={})
+            await stage.until(lambda: stage.route() == "v1 100", within=timedelta(seconds=0.1))
 
 
 class TestConflicts:

@@ -164,8 +164,11 @@ def follow_plan(case: Case) -> Verb | None:
     step = case.plan.resume_at(attempt.stage, case.target)
     if blocked := hold_on_foreign_route(case):
         return blocked
-    if is_more(step.shares, case.target) and (blocked := persons_hold(case) or hold_for_backends(case)):
-        return blocked  # A plan that starts higher than the present share grows like any other step.
+    # A plan that starts higher than the present share grows like any other step.
+    if is_more(step.shares, case.target) and (blocked := persons_hold(case)):
+        return blocked
+    if is_more(step.shares, case.shares_seen or BASELINE_ONLY) and (blocked := hold_for_backends(case)):
+        return blocked
     return Go(step, Cause.PLAN_CHANGED, f"stages or gates have changed: goes on with {_step_text(step)} from the start")
 
 

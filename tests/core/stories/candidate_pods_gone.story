@@ -4,17 +4,17 @@ The candidate's pods disappear twice: for twenty seconds, which is forgiven, and
 15:47:00      AttemptStarted: attempt 1: v2 on top of v1, stage shadow
 15:47:00      route: v1 100%, 100% copied to v2
 15:47:00      phase: Shadow
-15:50:00      GatePassed: gate errors in stage shadow: 0 of 1500 requests failed (0%), allowed is 1%; odds for it 924025:1
+15:51:00      GatePassed: gate errors in stage shadow: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 16:17:00      StepStarted: 1 of 1 gates pass: goes on to canary at 5%
 16:17:00      route: v1 95%, v2 5%
 16:17:00      phase: Canary
-16:20:00      GatePassed: gate errors in stage canary: 0 of 1500 requests failed (0%), allowed is 1%; odds for it 924025:1
 16:20:00  the pods of v2 are gone
 16:20:00      Held: CandidateNotReady: Service fraud-v2 of the candidate has no ready endpoint: rolled back at 16:20:30 UTC if it stays so Runbook: https://runbooks/fraud
 16:20:00      phase: Held
 16:20:20  the pods of v2 are back
 16:20:20      HoldOver: no longer held for CandidateNotReady
 16:20:20      phase: Canary
+16:21:00      GatePassed: gate errors in stage canary: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 16:25:00  the pods of v2 are gone
 16:25:00      Held: CandidateNotReady: Service fraud-v2 of the candidate has no ready endpoint: rolled back at 16:25:30 UTC if it stays so Runbook: https://runbooks/fraud
 16:25:00      phase: Held

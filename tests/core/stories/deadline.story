@@ -15,12 +15,12 @@ As many errors as are allowed are no evidence either way: the time runs out, and
 18:31:00      StepStarted: 1 of 1 gates pass: goes on to canary at 5%
 18:31:00      route: v1 95%, v2 5%
 18:31:00      phase: Canary
-18:34:00      GatePassed: gate errors in stage canary: 0 of 1500 requests failed (0%), allowed is 1%; odds for it 924025:1
+18:35:00      GatePassed: gate errors in stage canary: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 18:41:00      StepStarted: 1 of 1 gates pass: goes on to canary at 50%
 18:41:00      route: v1 50%, v2 50%
-18:44:00      GatePassed: gate errors in stage canary: 0 of 1500 requests failed (0%), allowed is 1%; odds for it 924025:1
+18:45:00      GatePassed: gate errors in stage canary: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 18:51:00      StepStarted: 1 of 1 gates pass: goes on to full (bake)
 18:51:00      route: v2 100%
 18:51:00      phase: Full
-18:54:00      GatePassed: gate errors in stage full: 0 of 1500 requests failed (0%), allowed is 1%; odds for it 924025:1
+18:55:00      GatePassed: gate errors in stage full: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 19:30:00  the story ends

@@ -4,12 +4,12 @@ A candidate that fails 5% of its copies is taken out before a user has met it. I
 15:47:00      AttemptStarted: attempt 1: v2 on top of v1, stage shadow
 15:47:00      route: v1 100%, 100% copied to v2
 15:47:00      phase: Shadow
-15:50:00      GatePassed: gate errors in stage shadow: 0 of 1500 requests failed (0%), allowed is 1%; odds for it 924025:1
+15:51:00      GatePassed: gate errors in stage shadow: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 15:55:00  v2 fails 5% of its requests
-15:56:00      GateFailed: gate errors in stage shadow: 975 of 19500 requests failed (5%), allowed is 1%; odds against it over 1000000:1 Runbook: https://runbooks/fraud
-15:56:00      RollingBack: GateFailed: gate errors: 975 of 19500 requests failed (5%), allowed is 1%; odds against it over 1000000:1 Runbook: https://runbooks/fraud
-15:56:00      route: v1 100%
-15:56:00      phase: RollingBack
-15:56:00      RolledBack: version v2 has no traffic any more, v1 serves Runbook: https://runbooks/fraud
-15:56:00      phase: RolledBack
+15:57:00      GateFailed: gate errors in stage shadow: 1125 of 22500 requests failed (5%), allowed is 1%; odds against it over 1000000:1 Runbook: https://runbooks/fraud
+15:57:00      RollingBack: GateFailed: gate errors: 1125 of 22500 requests failed (5%), allowed is 1%; odds against it over 1000000:1 Runbook: https://runbooks/fraud
+15:57:00      route: v1 100%
+15:57:00      phase: RollingBack
+15:57:00      RolledBack: version v2 has no traffic any more, v1 serves Runbook: https://runbooks/fraud
+15:57:00      phase: RolledBack
 17:00:00  the story ends

@@ -4,22 +4,22 @@ Somebody holds a canary over lunch, and then goes back by writing the phase.
 15:47:00      AttemptStarted: attempt 1: v2 on top of v1, stage shadow
 15:47:00      route: v1 100%, 100% copied to v2
 15:47:00      phase: Shadow
-15:50:00      GatePassed: gate errors in stage shadow: 0 of 1500 requests failed (0%), allowed is 1%; odds for it 924025:1
+15:51:00      GatePassed: gate errors in stage shadow: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 16:17:00      StepStarted: 1 of 1 gates pass: goes on to canary at 5%
 16:17:00      route: v1 95%, v2 5%
 16:17:00      phase: Canary
-16:20:00      GatePassed: gate errors in stage canary: 0 of 1500 requests failed (0%), allowed is 1%; odds for it 924025:1
 16:20:00  sam asks for hold: lunch
 16:20:00      CommandHandled: control.hold by sam (lunch): held until resume
 16:20:00      Held: HeldByPerson: held by sam since 2026-11-17 16:20 UTC: lunch. control.resume goes on Runbook: https://runbooks/fraud
 16:20:00      phase: Held
+16:21:00      GatePassed: gate errors in stage canary: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 17:00:00  sam asks for resume: back
 17:00:00      CommandHandled: control.resume by sam (back): resumed
 17:00:00      HoldOver: no longer held for HeldByPerson
 17:00:00      phase: Canary
 17:01:00      StepStarted: 1 of 1 gates pass: goes on to canary at 50%
 17:01:00      route: v1 50%, v2 50%
-17:04:00      GatePassed: gate errors in stage canary: 0 of 1500 requests failed (0%), allowed is 1%; odds for it 924025:1
+17:05:00      GatePassed: gate errors in stage canary: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 17:05:00  sam asks for hold: this looks odd
 17:05:00      CommandHandled: control.hold by sam (this looks odd): held until resume
 17:05:00      Held: HeldByPerson: held by sam since 2026-11-17 17:05 UTC: this looks odd. control.resume goes on Runbook: https://runbooks/fraud

@@ -4,11 +4,10 @@ Prometheus is down while the candidate has 5%: nothing is promoted, nothing roll
 15:47:00      AttemptStarted: attempt 1: v2 on top of v1, stage shadow
 15:47:00      route: v1 100%, 100% copied to v2
 15:47:00      phase: Shadow
-15:50:00      GatePassed: gate errors in stage shadow: 0 of 1500 requests failed (0%), allowed is 1%; odds for it 924025:1
+15:51:00      GatePassed: gate errors in stage shadow: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 16:17:00      StepStarted: 1 of 1 gates pass: goes on to canary at 5%
 16:17:00      route: v1 95%, v2 5%
 16:17:00      phase: Canary
-16:20:00      GatePassed: gate errors in stage canary: 0 of 1500 requests failed (0%), allowed is 1%; odds for it 924025:1
 16:20:00  Prometheus is down
 16:21:00      GateUnknown: gate errors in stage canary: Prometheus does not answer (Unreachable) Runbook: https://runbooks/fraud
 16:21:00      Held: Unreachable: gate errors does not know: Prometheus does not answer Runbook: https://runbooks/fraud
@@ -18,9 +17,9 @@ Prometheus is down while the candidate has 5%: nothing is promoted, nothing roll
 16:51:00      HoldOver: no longer held for Unreachable
 16:51:00      route: v1 50%, v2 50%
 16:51:00      phase: Canary
-16:54:00      GatePassed: gate errors in stage canary: 0 of 1500 requests failed (0%), allowed is 1%; odds for it 924025:1
+16:55:00      GatePassed: gate errors in stage canary: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 17:01:00      StepStarted: 1 of 1 gates pass: goes on to full (bake)
 17:01:00      route: v2 100%
 17:01:00      phase: Full
-17:04:00      GatePassed: gate errors in stage full: 0 of 1500 requests failed (0%), allowed is 1%; odds for it 924025:1
+17:05:00      GatePassed: gate errors in stage full: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 17:20:00  the story ends

@@ -4,18 +4,18 @@ Complaints come in an hour after the promotion, in the middle of a Prometheus ou
 15:47:00      AttemptStarted: attempt 1: v2 on top of v1, stage shadow
 15:47:00      route: v1 100%, 100% copied to v2
 15:47:00      phase: Shadow
-15:50:00      GatePassed: gate errors in stage shadow: 0 of 1500 requests failed (0%), allowed is 1%; odds for it 924025:1
+15:51:00      GatePassed: gate errors in stage shadow: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 16:17:00      StepStarted: 1 of 1 gates pass: goes on to canary at 5%
 16:17:00      route: v1 95%, v2 5%
 16:17:00      phase: Canary
-16:20:00      GatePassed: gate errors in stage canary: 0 of 1500 requests failed (0%), allowed is 1%; odds for it 924025:1
+16:21:00      GatePassed: gate errors in stage canary: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 16:27:00      StepStarted: 1 of 1 gates pass: goes on to canary at 50%
 16:27:00      route: v1 50%, v2 50%
-16:30:00      GatePassed: gate errors in stage canary: 0 of 1500 requests failed (0%), allowed is 1%; odds for it 924025:1
+16:31:00      GatePassed: gate errors in stage canary: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 16:37:00      StepStarted: 1 of 1 gates pass: goes on to full (bake)
 16:37:00      route: v2 100%
 16:37:00      phase: Full
-16:40:00      GatePassed: gate errors in stage full: 0 of 1500 requests failed (0%), allowed is 1%; odds for it 924025:1
+16:41:00      GatePassed: gate errors in stage full: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 17:37:00      Promoted: version v2 now serves
 17:37:00      phase: Promoted
 19:20:00  Prometheus is down
