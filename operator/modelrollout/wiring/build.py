@@ -1,6 +1,7 @@
 """Makes each object, hands it on by keyword, and runs the lot."""
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -53,6 +54,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValidationError, SettingsError) as error:
         return _refuse(_explain(error))
     set_up_logging(settings.log_format, settings.log_level)
+    # Imports leave most of all objects behind, for good. Looking through them again and again stopped the loop for
+    # up to 80 ms at a time (docs/benchmarks.md), now and then in the middle of a rollback.
+    gc.collect()
+    gc.freeze()
     try:
         asyncio.run(run(settings))
     except (Unavailable, Refused, Gone) as error:
