@@ -9,14 +9,12 @@ from datetime import timedelta
 from local.bench.figures import Report
 from local.bench.meters import describe_machine
 from local.bench.progress import Ticker
-from local.bench.runs import Extent, grow, time_breaches, time_edits, watch_steady
+from local.bench.runs import Extent, grow, time_breaches, time_edits, time_edits_in_outage, watch_steady
 from local.bench.stage import set_up
 from local.bench.watch import NothingSeen
 from local.golang import BuildFailed
 from local.namespace import NamespaceRefused
 from local.process import ProcessFailed
-
-EDIT = "status edit to route write"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,13 +42,12 @@ def measure(sizes: Sequence[int], extent: Extent) -> Report:
     with set_up() as (stage, fleet):
         for size in sorted(sizes):
             grow(stage, fleet, size, ticker)
-            report.spreads.append(time_edits(fleet, extent.edits, ticker, what=EDIT))
+            report.spreads += time_edits(fleet, extent.edits, ticker)
             report.spreads.append(time_breaches(stage, fleet, min(extent.breaches, 5 * size), ticker))
         levels, gaps = watch_steady(stage, fleet, extent.steady, ticker)
         report.spreads.append(gaps)
         report.levels += levels
-        stage.script(hangs=True)
-        report.spreads.append(time_edits(fleet, min(extent.edits, 30), ticker, what=f"{EDIT}, Prometheus hanging"))
+        report.spreads.append(time_edits_in_outage(stage, fleet, extent.edits, ticker))
         stage.check()
     return report
 
@@ -60,9 +57,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m local.bench", description="Measure how fast edits and bad samples reach the route."
     )
     parser.add_argument("--rollouts", type=_sizes, default=[1, 200], metavar="N,N", help="in progress (default 1,200)")
-    parser.add_argument("--edits", type=_number, default=200, help="status edits to time at each size (default 200)")
+    parser.add_argument("--edits", type=_number, default=100, help="status edits to time at each size (default 100)")
     parser.add_argument("--breaches", type=_number, default=40, help="bad samples to time, at most 5 a rollout (40)")
-    parser.add_argument("--steady", type=_number, default=40, metavar="SECONDS", help="length of the steady state (40)")
+    parser.add_argument("--steady", type=_number, default=60, metavar="SECONDS", help="length of the steady state (60)")
     parser.add_argument("--output", choices=["table", "json"], default="table")
     return parser.parse_args(arguments)
 

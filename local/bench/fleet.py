@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from local.api import Api, Object
 from local.bench.watch import Watch
@@ -45,6 +45,13 @@ def candidate_of(rollout: str) -> str:
     return f"{rollout}v2"
 
 
+class Asked(NamedTuple):
+    """When a message's request was sent, and when the API server had stored it; monotonic seconds."""
+
+    sent: float
+    answered: float
+
+
 class Fleet:
     """Rollouts in progress. Every wait raises NothingSeen after a minute."""
 
@@ -69,12 +76,12 @@ class Fleet:
         """Wait until the rollout is at its step, the route written and the gates looked at: nothing is under way."""
         self._rollouts.arrival(name, lambda s: s.phase == "Canary" and s.is_judged, after=after, within=PATIENCE)
 
-    def ask(self, name: str, command: str, reason: str) -> float:
-        """Put a message into the inbox; return when its request was sent, in monotonic seconds."""
+    def ask(self, name: str, command: str, reason: str) -> Asked:
+        """Put a message into the inbox, as `kubectl patch` does."""
         sent = time.monotonic()
         body = {"status": {"control": {command: {"reason": reason}}}}
         self._api.call("PATCH", f"{_ROLLOUTS}/{name}/status", body, content_type="application/merge-patch+json")
-        return sent
+        return Asked(sent, time.monotonic())
 
     def time_back(self, name: str, *, after: float) -> float:
         """Return when it was seen that the baseline has all requests again, in monotonic seconds."""
@@ -83,7 +90,7 @@ class Fleet:
     def start_again(self, name: str, *, after: float) -> None:
         """Once the rollback that began `after` is over, bring the rollout back to where it was."""
         self._rollouts.arrival(name, lambda s: s.phase == "RolledBack", after=after, within=PATIENCE)
-        self.settle(name, after=self.ask(name, "retry", "bench"))
+        self.settle(name, after=self.ask(name, "retry", "bench").sent)
 
 
 def manifest(name: str) -> dict[str, Any]:

@@ -44,18 +44,44 @@ def grow(stage: Stage, fleet: Fleet, count: int, ticker: Ticker) -> None:
     stage.check()
 
 
-def time_edits(fleet: Fleet, count: int, ticker: Ticker, *, what: str, target: str = EDIT_TARGET) -> Spread:
-    """Ask for a rollback `count` times, one after another; return how long it took until the leaf was seen changed."""
-    took = []
+def time_edits(fleet: Fleet, count: int, ticker: Ticker) -> list[Spread]:
+    """Ask for a rollback `count` times, one after another; return how long it took until the leaf was seen changed.
+
+    With it, how long the edit's own request took, which is the API server's work alone.
+    """
+    took, itself = [], []
     picks = random.Random(_SEED)
+    what = "status edit to route write"
     ticker.begin(f"{what}, {len(fleet.names)} in progress")
     for number in range(count):
         name = picks.choice(fleet.names)
         asked = fleet.ask(name, "rollback", f"bench at {time.time():.3f}")
-        took.append(fleet.time_back(name, after=asked) - asked)
-        fleet.start_again(name, after=asked)
+        took.append(fleet.time_back(name, after=asked.sent) - asked.sent)
+        itself.append(asked.answered - asked.sent)
+        fleet.start_again(name, after=asked.sent)
         ticker.tick(f"{number + 1} of {count} edits, the last took {took[-1] * 1000:.0f} ms")
-    return spread(what, len(fleet.names), took, target)
+    size = len(fleet.names)
+    return [spread(what, size, took, EDIT_TARGET), spread("of which the edit's own request", size, itself)]
+
+
+def time_edits_in_outage(stage: Stage, fleet: Fleet, count: int, ticker: Ticker) -> Spread:
+    """Do the same while the metrics hang, once for each of `count` rollouts at most."""
+    took = []
+    what = "the same, Prometheus hanging"
+    ticker.begin(f"status edit to route write, Prometheus hanging, {len(fleet.names)} in progress")
+    began = time.monotonic()
+    stage.script(hangs=True)
+    # Every rollout has asked and waits by then: the worst moment.
+    time.sleep(INTERVAL.total_seconds())
+    names = random.Random(_SEED).sample(fleet.names, min(count, len(fleet.names)))
+    for name in names:
+        asked = fleet.ask(name, "rollback", "bench")
+        took.append(fleet.time_back(name, after=asked.sent) - asked.sent)
+        ticker.tick(f"{len(took)} of {len(names)} edits, the last took {took[-1] * 1000:.0f} ms")
+    stage.script()
+    for name in names:
+        fleet.start_again(name, after=began)
+    return spread(what, len(fleet.names), took, EDIT_TARGET)
 
 
 def time_breaches(stage: Stage, fleet: Fleet, count: int, ticker: Ticker) -> Spread:
@@ -84,6 +110,9 @@ def _breach(stage: Stage, fleet: Fleet, names: Sequence[str]) -> list[float]:
 
 def watch_steady(stage: Stage, fleet: Fleet, span: timedelta, ticker: Ticker) -> tuple[list[Level], Spread]:
     """Return what it costs while nothing happens, and how far apart the looks at one rollout's metrics are."""
+    ticker.begin(f"waiting until all {len(fleet.names)} gates have passed")
+    # A gate has enough requests by its second look.
+    time.sleep(2 * INTERVAL.total_seconds())
     ticker.begin(f"steady state for {span.total_seconds():.0f} s, {len(fleet.names)} in progress")
     stage.script()
     first = last = stage.read_operator()

@@ -1,0 +1,160 @@
+"""The bench's own arithmetic, and one short run of it on the real parts."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from modelrollout.metrics import queries
+from modelrollout.metrics.queries import Matcher, Selector
+
+from local.bench.figures import Report, quantile, spread
+from local.bench.fleet import gives_candidate, standing_of
+from local.bench.meters import Reading, read_metrics
+from local.bench.runs import levels_between
+from local.bench.source import Script, service_of, window_of
+from local.http import Request
+from tests.local.test_processes import environment
+
+WINDOW = timedelta(seconds=40)
+
+
+def requests_of(service: str) -> Selector:
+    return Selector(
+        "traefik_service_requests_total", (Matcher("service", "=~", rf"bench\-{service}\-8080@kubernetescrd"),)
+    )
+
+
+def errors_of(service: str) -> str:
+    return queries.count(requests_of(service).where(Matcher("code", "=~", "5..")), WINDOW)
+
+
+async def told(script: Script, path: str, body: object = None) -> dict[str, object]:
+    answer = await script.handle(Request("POST", path, {}, json.dumps(body).encode()))
+    found: dict[str, object] = json.loads(answer.body or b"{}")
+    return found
+
+
+def test_the_scripted_metrics_understand_the_queries_that_gates_send():
+    query = queries.count(requests_of("r0001v2"), WINDOW)
+
+    assert service_of(query) == "r0001v2"
+    assert window_of(query) == 40
+    assert window_of("x[1500ms]") == 1.5
+    assert Script().value_of(query) == 2000
+    assert Script().value_of(errors_of("r0001v2")) == 2
+    assert Script().value_of(queries.age(requests_of("r0001v2"))) == 1
+
+
+async def test_the_scripted_metrics_call_one_version_bad_and_note_when_they_first_said_so():
+    script = Script()
+
+    await told(script, "/-/script", {"bad": ["r0001v2"]})
+    counts = [script.value_of(errors_of(service)) for service in ("r0001v2", "r0002v2")]
+
+    assert counts == [1200, 2]
+    assert list((await told(script, "/-/seen"))["answered_bad"]) == ["r0001v2"]
+
+
+async def test_metrics_that_hang_never_answer_a_query():
+    script = Script()
+    await told(script, "/-/script", {"hangs": True})
+
+    query = Request("GET", "/api/v1/query?query=time()", {}, b"")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(script.handle(query), 0.01)
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "found"),
+    [
+        pytest.param([3.0, 1.0, 2.0], 0.5, 2.0, id="the middle"),
+        pytest.param([1.0, 2.0], 0.5, 1.0, id="the lower one of two"),
+        pytest.param([float(n) for n in range(1, 101)], 0.99, 99.0, id="all but the largest of a hundred"),
+        pytest.param([4.0], 0.99, 4.0, id="the only one"),
+    ],
+)
+def test_a_quantile_is_a_value_that_was_measured(values, share, found):
+    assert quantile(values, share) == found
+
+
+def test_the_operators_metrics_are_added_up_over_outcomes():
+    text = """
+# TYPE modelrollout_api_call_seconds histogram
+modelrollout_api_call_seconds_count{outcome="ok",verb="patch"} 3
+modelrollout_api_call_seconds_count{outcome="conflict",verb="patch"} 1
+modelrollout_api_call_seconds_count{outcome="ok",verb="list"} 7
+# TYPE modelrollout_metrics_query_seconds histogram
+modelrollout_metrics_query_seconds_count{outcome="ok"} 40
+# TYPE modelrollout_queue_lateness_seconds gauge
+modelrollout_queue_lateness_seconds 0.5
+"""
+
+    assert read_metrics(text) == (Counter(patch=4, list=7), 40, 0.5)
+
+
+def test_costs_are_differences_over_time():
+    first = Reading(at=10, cpu=1.0, rss_bytes=0, calls=Counter(patch=5), queries=100, lateness=0)
+    last = Reading(at=20, cpu=2.5, rss_bytes=2**20, calls=Counter(patch=25, get=10), queries=300, lateness=0)
+
+    levels = {level.what: level.value for level in levels_between(first, last, [0.0, 0.5], 200)}
+
+    assert levels["CPU"] == 15
+    assert levels["RSS"] == 1
+    assert levels["API requests (get 1.00, patch 2.00)"] == 3
+    assert levels["PATCH alone"] == 2
+    assert levels["Prometheus queries"] == 20
+    assert levels["queue lateness, longest seen"] == 0.5
+
+
+def test_a_leaf_gives_the_candidate_requests_only_by_a_weight():
+    def leaf(spec: dict[str, object]) -> dict[str, object]:
+        return {"metadata": {"name": "r0001"}, "spec": spec}
+
+    both = [{"name": "r0001v1", "weight": 9}, {"name": "r0001v2", "weight": 1}]
+    assert gives_candidate(leaf({"weighted": {"services": both}}))
+    assert not gives_candidate(leaf({"weighted": {"services": both[:1]}}))
+    assert not gives_candidate(leaf({"mirroring": {"name": "r0001v1"}}))
+    assert standing_of({}).phase == ""
+
+
+def test_the_table_names_the_machine_and_the_targets():
+    report = Report({"cores": "2"}, [spread("edit", 200, [0.010, 0.020, 2.5], "p99 < 50 ms")])
+
+    first, *_, last = report.as_text().splitlines()
+
+    assert first == "cores 2"
+    assert last.split("  ")[0] == "edit"
+    assert "10 ms" not in last
+    assert "20 ms" in last
+    assert "2.50 s" in last
+    assert last.endswith("p99 < 50 ms")
+
+
+@pytest.mark.cluster
+def test_a_short_bench_measures_everything(tmp_path):
+    extent = ["--rollouts", "2", "--edits", "3", "--breaches", "1", "--steady", "2", "--output", "json"]
+
+    run = subprocess.run(
+        [sys.executable, "-m", "local.bench", *extent],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment() | {"MODELROLLOUT_LOGS": str(tmp_path), "PYTHONPATH": "operator:."},
+        timeout=180,
+    )
+
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert [(s["what"], s["count"] > 0) for s in found["spreads"]] == [
+        ("status edit to route write", True),
+        ("of which the edit's own request", True),
+        ("bad sample to route write", True),
+        ("one look at the metrics to the next", True),
+        ("the same, Prometheus hanging", True),
+    ]
+    assert any(level["what"] == "CPU" for level in found["levels"])
+    assert set(found["machine"]) >= {"cores", "processor", "load before"}
