@@ -238,7 +238,5 @@ async def _main() -> None:
 
 
 if __name__ == "__main__":
-    # The control plane and the gateway come first on a small machine, as they would on nodes of their own.
-    os.nice(5)
     _warn_once_of_a_kind()
     asyncio.run(_main())

@@ -23,7 +23,7 @@ from local.models import TrainedModels, find_models
 from local.namespace import NamespaceRefused
 from local.process import ProcessFailed, wait_until
 
-_REQUESTS_PER_SECOND = 60
+_REQUESTS_PER_SECOND = 50
 _TROUBLES = (BuildFailed, NamespaceRefused, ProcessFailed, CommandFailed, ApiRefused, NotSo, OSError)
 _INTERRUPTED = 130
 

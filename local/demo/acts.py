@@ -9,6 +9,7 @@ from local.demo.measure import StepMeasured
 from local.demo.outcome import Figure, Outcome, expect_no_errors, expect_shares
 from local.demo.sight import Sight
 from local.demo.stage import Stage
+from local.demo.watch import NotSo
 
 _GATES = {"GateFailed", "Catastrophe"}
 _PATIENCE = timedelta(seconds=90)
@@ -16,7 +17,7 @@ _CALM = timedelta(seconds=4)
 """How long clients are watched after traffic should be back; people read meanwhile."""
 _DRAIN = timedelta(seconds=6)
 """A slow version answers what it has already taken for so long."""
-_CAUGHT_SECONDS = 15.0
+_CAUGHT_SECONDS = 20.0
 _BACK_SECONDS = 5.0
 
 Act = Callable[[Stage, Outcome], None]
@@ -52,6 +53,8 @@ def promote_v2(stage: Stage, outcome: Outcome) -> None:
     expect_no_errors(outcome, outcome.users)
     outcome.steps = steps
     stage.kubectl("get", "mr")
+    if sight.serving != "v2":
+        raise NotSo(f"v2 does not serve, so there is nothing to play the other acts on: {sight.why}")
 
 
 def catch_v3(stage: Stage, outcome: Outcome) -> None:
@@ -128,7 +131,9 @@ def roll_back_v4(stage: Stage, outcome: Outcome) -> None:
     watch, before = stage.watch, stage.watch.snapshot()
     stage.screen.say("v4 is on its way, with the shadow stage back in the plan.")
     stage.apply(manifest("v4"), outcome.title)
-    watch.until("v4 has 50% of the traffic", lambda s: s.is_at("canary", 1, "v4") or _is_over(s, "v4"), _PATIENCE)
+    reached = watch.until("v4 has 50%", lambda s: s.is_at("canary", 1, "v4") or _is_over(s, "v4"), _PATIENCE)
+    if reached.outcome:
+        raise NotSo(f"v4 was rolled back before anybody asked for it: {reached.why}")
     watch.linger(_CALM)
     watch.remark = "Prometheus is stopped"
     stage.cluster.prometheus.stop()

@@ -27,7 +27,7 @@ SHADOW  - {name: canary, canary: {weights: [10, 50]}, minDuration: 8s}
   - {name: full, full: {}, minDuration: 6s}
   gates:
   - {name: errors, errorRate: {max: "5%"}}
-  - {name: latency, latency: {threshold: 500ms, maxAbove: "20%"}}
+  - {name: latency, latency: {threshold: 1s, maxAbove: "20%"}}
   analysis: {interval: 1s, warmup: 2s, ingestDelay: 1s, minRequests: 30}
 """
 
