@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from local.process import wait_until
 from tests.support.scene import QUICK, STAGES, Scene, condition
 
 pytestmark = pytest.mark.cluster
@@ -85,6 +86,39 @@ def test_a_route_to_adopt_that_is_not_there_stalls(scene: Scene, adopt: dict[str
     status = scene.until_condition("Stalled", "True", reason)
 
     assert "attempt" not in status
+
+
+def test_a_route_to_adopt_is_taken_up_when_it_comes_and_keeps_its_other_rules(scene: Scene):
+    scene.apply(
+        scene.rollout(traffic={"httpRoute": {"adopt": {"name": "shop", "rule": "score"}}}, stages=CANARY_FOR_EVER)
+    )
+    scene.until_condition("Stalled", "True", "RouteMissing")
+    other = {
+        "name": "docs",
+        "matches": [{"path": {"type": "PathPrefix", "value": "/docs"}}],
+        "backendRefs": [{"name": "fraud-v1", "port": 8080}],
+    }
+    rule = {"name": "score", "backendRefs": [{"name": "fraud-v1", "port": 8080}]}
+    route = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "shop", "namespace": scene.namespace, "labels": {"team": "shop"}},
+        "spec": {
+            "parentRefs": [scene.cluster.traefik.parent_ref],
+            "hostnames": [scene.host],
+            "rules": [other, rule],
+        },
+    }
+    (stored,) = scene.cluster.apply(route)
+
+    scene.until_step("canary")
+    load = scene.load()
+    wait_until(lambda: load.snapshot().versions["v2"] > 20, "the candidate's answers")
+    found = scene.cluster.api.call("GET", scene.cluster.api.path_of(route))
+
+    assert found["spec"]["rules"][0] == stored["spec"]["rules"][0]
+    assert found["metadata"]["labels"] == {"team": "shop"}
+    assert load.stop().errors == 0
 
 
 def test_weights_changed_by_somebody_else_hold_with_their_name_and_are_not_fought(scene: Scene):
