@@ -10,10 +10,10 @@ export PYTHONUNBUFFERED := 1
 export OPENBLAS_NUM_THREADS := 1
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test unit check format bench kind lock generate clean
+.PHONY: help setup demo test unit check format bench image release lint-chart kind lock generate clean
 
 help:  ## Show what there is to make.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -53,6 +53,9 @@ format: $(STAMP)  ## Format the code.
 bench: $(STAMP)  ## Measure how fast edits and bad samples reach the route, and what it costs.
 	@$(BIN)/python -m local.build kube
 	@$(BIN)/python -m local.bench $(ARGS)
+
+image: $(STAMP)  ## Build the image with docker, podman or buildah (BASE=debian: from Debian packages; IMAGE_ARGS for the builder).
+	@$(BIN)/python -m local.release.image $(if $(BASE),--base $(BASE)) -- $(IMAGE_ARGS)
 
 generate: $(STAMP)  ## Write crds/, the chart's copy of them, and docs/api.md from the models.
 	@$(BIN)/python -m modelrollout.api.crd --write

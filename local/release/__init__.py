@@ -1,0 +1,1 @@
+"""What goes out: the image, and `make release`'s wheel, chart, bill of materials and licences."""
