@@ -1,6 +1,7 @@
 """`python -m local.demo [--keep]`: the whole show; exit code 0 only if each act ended as it should."""
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -26,6 +27,8 @@ from local.process import ProcessFailed, wait_until
 _REQUESTS_PER_SECOND = 50
 _TROUBLES = (BuildFailed, NamespaceRefused, ProcessFailed, CommandFailed, ApiRefused, NotSo, OSError)
 _INTERRUPTED = 130
+_ROWS = "rows.json"
+"""Beside the logs: the body of one request, to send by hand."""
 
 
 def main() -> int:
@@ -73,6 +76,7 @@ def _set_up(cluster: LocalCluster, screen: Screen, models: TrainedModels) -> Sta
     }
     cluster.apply(users_route(cluster.traefik.parent_ref, TO_VERSION_1))
     rows = models.bodies
+    (cluster.logs / _ROWS).write_text(json.dumps(rows[0]))
     wait_until(lambda: cluster.send(HOST, "/v1/score", 1, rows)["v1"] == 1, "v1 answers through the gateway")
     load = cluster.load(
         HOST, "/v1/score", requests_per_second=_REQUESTS_PER_SECOND, rows=rows, duration=timedelta(days=1)
@@ -125,7 +129,7 @@ def _directions(cluster: LocalCluster, operator: Installed) -> list[str]:
         f"  kubectl describe mr fraud -n {NAMESPACE}",
         f"  kubectl apply -f {cluster.logs / 'fraud.yaml'}      # after editing it",
         f"  kubectl --kubeconfig={operator.on_call} get mr -n {NAMESPACE}      # as on call",
-        f"  curl -H 'Host: {HOST}' -d '{{\"rows\": []}}' {cluster.traefik.url}/v1/score",
+        f"  curl -i -H 'Host: {HOST}' -d @{cluster.logs / _ROWS} {cluster.traefik.url}/v1/score",
         f"  Prometheus {cluster.prometheus.url}, Traefik's metrics {cluster.traefik.metrics_url}, the operator's {operator.url}/metrics",
     ]
 
