@@ -60,7 +60,9 @@ def test_an_adopted_route_concerns_its_rollout():
 def test_what_a_rollout_no_longer_names_concerns_it_no_longer():
     store = Store()
     store.put(rollout(1))
-    store.put(rollout(2, candidate={"version": "v3", "service": {"name": "fraud-v3", "port": 8080}}))
+    changed = rollout(2, candidate={"version": "v3", "service": {"name": "fraud-v3", "port": 8080}})
+    changed["metadata"]["generation"] = 2
+    store.put(changed)
 
     assert store.concerned("models", "fraud-v3") == {"u1"}
     assert store.concerned("models", "fraud-v2") == frozenset()

@@ -8,7 +8,7 @@ from functools import cached_property
 from modelrollout.api.fields import NONE
 from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import Attempt, Command, GateStatus, ModelRolloutStatus, Outcome, Phase, VersionStatus
-from modelrollout.core.plan import Plan, Policy, Step, identity_of, plan_of, policy_of
+from modelrollout.core.plan import Plan, Policy, Step, identity_of, policy_of
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import (
     BASELINE_ONLY,
@@ -100,7 +100,7 @@ class Case:
     def plan(self) -> Plan:
         """The plan in effect."""
         baseline = self.attempt.baseline if self.attempt else self.serving
-        return plan_of(self.spec, has_baseline=baseline is not None)
+        return self.rollout.plan(has_baseline=baseline is not None)
 
     @cached_property
     def policy(self) -> Policy:

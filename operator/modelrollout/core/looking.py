@@ -8,7 +8,7 @@ from modelrollout.api.status import Attempt, GateStatus, VersionStatus
 from modelrollout.core.case import place_of
 from modelrollout.core.evidence import Answer, NoData, Question, Track, Unknown
 from modelrollout.core.gates import Bench, judge
-from modelrollout.core.plan import Plan, Policy, StageKind, Step, plan_of, policy_of
+from modelrollout.core.plan import Plan, Policy, StageKind, Step, policy_of
 from modelrollout.core.rollout import Rollout
 
 
@@ -17,7 +17,7 @@ def judged_step(rollout: Rollout) -> tuple[Attempt, Step, Plan, Policy] | None:
     attempt, spec = rollout.status.attempt, rollout.spec
     if attempt is None or spec is None or attempt.outcome or attempt.rollback or attempt.applied_at is None:
         return None
-    plan = plan_of(spec, has_baseline=attempt.baseline is not None)
+    plan = rollout.plan(has_baseline=attempt.baseline is not None)
     step = plan.step(attempt.stage, attempt.step)
     if step is None or attempt.plan != plan.digest:
         return None

@@ -1,7 +1,7 @@
 """A `ModelRollout` as the core sees it: parsed once, garbage set aside and named."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from modelrollout.api.fields import Model
 from modelrollout.api.rollout import ModelRolloutSpec, Traffic
 from modelrollout.api.status import ModelRolloutStatus
+from modelrollout.core.plan import Plan, plan_of
 
 M = TypeVar("M", bound=Model)
 
@@ -31,14 +32,32 @@ class Rollout:
     traffic: Traffic | None
     status: ModelRolloutStatus
     ignored: tuple[str, ...] = ()
+    _plans: dict[bool, Plan] = field(default_factory=dict, compare=False, repr=False)
+
+    def plan(self, *, has_baseline: bool) -> Plan:
+        """Return the plan in effect; made once for all versions of the object that have this spec.
+
+        Raises:
+            ValueError: spec cannot be read.
+        """
+        if self.spec is None:
+            raise ValueError(self.problem)
+        if has_baseline not in self._plans:
+            self._plans[has_baseline] = plan_of(self.spec, has_baseline=has_baseline)
+        return self._plans[has_baseline]
 
 
-def parse_rollout(obj: Mapping[str, Any]) -> Rollout:
-    """Return the object parsed; never raises for what stands in spec or status."""
+def parse_rollout(obj: Mapping[str, Any], known: Rollout | None = None) -> Rollout:
+    """Return the object parsed; never raises for what stands in spec or status.
+
+    `known` is an earlier version of it: one of the same generation has the same spec, which is not read again.
+    """
     metadata = obj["metadata"]
+    status, ignored = _parse_status(obj.get("status"))
+    if known and known.uid == metadata["uid"] and known.generation == metadata.get("generation"):
+        return replace(known, guard=metadata["resourceVersion"], status=status, ignored=ignored)
     raw_spec = obj.get("spec")
     spec, problem = _parse(ModelRolloutSpec, raw_spec)
-    status, ignored = _parse_status(obj.get("status"))
     traffic = (
         spec.traffic if spec else _parse(Traffic, raw_spec.get("traffic") if isinstance(raw_spec, dict) else None)[0]
     )
@@ -66,15 +85,19 @@ def _parse(model: type[M], raw: object) -> tuple[M | None, str]:
 
 
 def _parse_status(raw: object) -> tuple[ModelRolloutStatus, tuple[str, ...]]:
-    """Read each part of status on its own: garbage in one does not cost the others."""
+    """Read status, and where that fails each part on its own: garbage in one does not cost the others."""
     if not isinstance(raw, Mapping):
         return ModelRolloutStatus(), ("status",) if raw else ()
+    try:
+        return ModelRolloutStatus.model_validate(raw), ()
+    except (ValidationError, OverflowError):  # The latter: a time that UTC has no year for.
+        pass
     kept: dict[str, Any] = {}
     ignored = []
     for key, value in raw.items():
         try:
             ModelRolloutStatus.model_validate({key: value})
-        except (ValidationError, OverflowError):  # The latter: a time that UTC has no year for.
+        except (ValidationError, OverflowError):
             ignored.append(key)
         else:
             kept[key] = value

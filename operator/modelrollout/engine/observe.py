@@ -10,7 +10,6 @@ from modelrollout.api.status import GateStatus
 from modelrollout.core.case import Observed, is_under_way, is_urgent, place_of
 from modelrollout.core.evidence import Answer, Question
 from modelrollout.core.looking import judge_all, questions
-from modelrollout.core.plan import plan_of
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Place
 from modelrollout.engine.memory import Notes, next_look
@@ -95,7 +94,7 @@ class Observer:
         spec = rollout.spec
         if spec is None:
             return None
-        gates = {gate.name: gate for step in plan_of(spec, has_baseline=True).steps for gate in step.gates}
+        gates = {gate.name: gate for step in rollout.plan(has_baseline=True).steps for gate in step.gates}
         return self._source.check(spec.metrics, tuple(gates.values()))
 
     async def _gates(

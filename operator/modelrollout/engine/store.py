@@ -38,7 +38,7 @@ class Store:
             return False
         if known is not None:
             self._unindex(uid, known.rollout)
-        self._objects[uid] = stored = Stored(_kept(obj), parse_rollout(obj))
+        self._objects[uid] = stored = Stored(_kept(obj), parse_rollout(obj, known.rollout if known else None))
         for name in _names(stored.rollout):
             self._by_name.setdefault(name, set()).add(uid)
         return True
