@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes.aio.client import ApiClient, Configuration
-from modelrollout.api.rollout import Workload
+from modelrollout.api.versions import Workload
 from modelrollout.cluster.kubernetes import Kubernetes, render_event
 from modelrollout.cluster.server import ApiServer
 from modelrollout.cluster.world import World

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from modelrollout.api.rollout import ServiceRef
+from modelrollout.api.versions import ServiceRef
 from modelrollout.cluster.world import World
 from modelrollout.core.traffic import Endpoints
 from modelrollout.engine.ports import Unavailable

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from modelrollout.api.fields import NONE, Percent, parse_duration
-from modelrollout.api.rollout import ServiceRef
 from modelrollout.api.status import Command, Control, GateStatus, Outcome, Verdict, VersionStatus
+from modelrollout.api.versions import ServiceRef
 from modelrollout.core.case import Case, Limits, Observed
 from modelrollout.core.decide import decide
 from modelrollout.core.plan import identity_of, plan_of

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from modelrollout.api.fields import ALL, NONE, Percent, parse_percent
-from modelrollout.api.rollout import ServiceRef
 from modelrollout.api.status import Control, Phase
+from modelrollout.api.versions import ServiceRef
 from modelrollout.core.case import Case, Observed, place_of
 from modelrollout.core.decide import decide
 from modelrollout.core.evidence import Answer, Counted, NoData, Question, Unknown

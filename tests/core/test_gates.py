@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from modelrollout.api.rollout import Gate
+from modelrollout.api.gates import Gate
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.evidence import Counted, Measured, NoData, Unknown
 from modelrollout.core.gates import Bench, fresh_tally, is_lost, judge

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-from modelrollout.api.rollout import Gate, Metrics
+from modelrollout.api.gates import Gate
+from modelrollout.api.metrics import Metrics
 from modelrollout.api.status import ModelRolloutStatus
 from modelrollout.core.case import Limits
 from modelrollout.core.evidence import Answer, Counted, Question

@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from modelrollout.api.rollout import Gate, Metrics
+from modelrollout.api.gates import Gate
+from modelrollout.api.metrics import Metrics
 from modelrollout.core.evidence import Question, Track
 
 TRAEFIK = Metrics(preset="traefik")

@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from modelrollout.api.rollout import Metrics
+from modelrollout.api.metrics import Metrics
 from modelrollout.metrics.presets import signals_of
 from modelrollout.metrics.queries import Selector
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from modelrollout.api.rollout import Metrics
+from modelrollout.api.metrics import Metrics
 from modelrollout.core.evidence import Answer, Counted, Measured, NoData, Unknown
 from modelrollout.core.stats import Counts
 from modelrollout.metrics import queries

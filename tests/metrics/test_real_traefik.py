@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from modelrollout.api.rollout import Gate
+from modelrollout.api.gates import Gate
 from modelrollout.core.evidence import Answer, Counted, Question
 from modelrollout.core.stats import Counts
 from modelrollout.metrics.config import SourceConfig

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from modelrollout.api.rollout import Gate, Metrics
+from modelrollout.api.gates import Gate
+from modelrollout.api.metrics import Metrics
 from modelrollout.core.evidence import Counted, Measured, NoData, Unknown
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import Blocked

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from modelrollout.api.rollout import ServiceRef, Traffic
+from modelrollout.api.traffic import Traffic
+from modelrollout.api.versions import ServiceRef
 from modelrollout.core.traffic import Place
 from modelrollout.routing.driver import RouteDriver
 from modelrollout.routing.gateway import Gateways

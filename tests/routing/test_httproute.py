@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from modelrollout.api.fields import ALL, NONE, Percent
-from modelrollout.api.rollout import Traffic
+from modelrollout.api.traffic import Traffic
 from modelrollout.core.traffic import (
     BASELINE_ONLY,
     Acceptance,

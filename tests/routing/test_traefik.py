@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 from modelrollout.api.fields import ALL, NONE, Percent
-from modelrollout.api.rollout import ServiceRef, Traffic
+from modelrollout.api.traffic import Traffic
+from modelrollout.api.versions import ServiceRef
 from modelrollout.cluster.kubernetes import Kubernetes
 from modelrollout.core.traffic import (
     BASELINE_ONLY,

@@ -8,7 +8,7 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from modelrollout.api.rollout import ServiceRef, Workload
+from modelrollout.api.versions import ServiceRef, Workload
 from modelrollout.core.events import Event
 from modelrollout.core.traffic import Endpoints
 from modelrollout.engine.ports import Conflict, Gone

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from modelrollout.api.fields import AnyPercent, Model, Time
-from modelrollout.api.rollout import MAX_GATES, MAX_WEIGHTS, ServiceRef
+from modelrollout.api.gates import MAX_GATES
+from modelrollout.api.rollout import MAX_WEIGHTS
+from modelrollout.api.versions import ServiceRef
 
 Word = Annotated[str, Field(max_length=128)]
 Sentence = Annotated[str, Field(max_length=1024)]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from modelrollout.api.rollout import ServiceRef, Workload
+from modelrollout.api.versions import ServiceRef, Workload
 from modelrollout.cluster.server import ApiServer, Resource
 from modelrollout.cluster.workloads import problem_of
 from modelrollout.cluster.world import Key, World

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelrollout.api.rollout import ServiceRef
+from modelrollout.api.versions import ServiceRef
 from modelrollout.core.traffic import Endpoints
 from modelrollout.engine.ports import Unavailable
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from modelrollout.api.rollout import Gate, Metrics
+from modelrollout.api.gates import Gate
+from modelrollout.api.metrics import Metrics
 from modelrollout.core.stats import Counts
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import assert_never
 
 from modelrollout.api.fields import render_number, render_share
-from modelrollout.api.rollout import Gate
+from modelrollout.api.gates import Gate
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.evidence import Answer, Counted, Measured, NoData, Unknown
 from modelrollout.core.stats import (

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from modelrollout.api.rollout import Gate
+from modelrollout.api.gates import Gate
 from modelrollout.api.status import Attempt, GateStatus, VersionStatus
 from modelrollout.core.case import place_of
 from modelrollout.core.evidence import Answer, NoData, Question, Track, Unknown

@@ -8,20 +8,10 @@ from enum import StrEnum
 from typing import Any
 
 from modelrollout.api.fields import ALL, NONE, Percent
-from modelrollout.api.rollout import (
-    Canary,
-    ErrorRate,
-    Full,
-    Gate,
-    Latency,
-    ModelRolloutSpec,
-    ModelVersion,
-    OnFail,
-    Risk,
-    Shadow,
-    Stage,
-)
+from modelrollout.api.gates import ErrorRate, Gate, Latency, OnFail
+from modelrollout.api.rollout import Canary, Full, ModelRolloutSpec, Risk, Shadow, Stage
 from modelrollout.api.status import VersionStatus
+from modelrollout.api.versions import ModelVersion
 from modelrollout.core.traffic import CANDIDATE_ONLY, Blocked, Capabilities, Shares
 
 DEFAULT_STEP_DURATION = timedelta(minutes=5)

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from modelrollout.api.fields import Model
-from modelrollout.api.rollout import ModelRolloutSpec, Traffic
+from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import ModelRolloutStatus
+from modelrollout.api.traffic import Traffic
 from modelrollout.core.plan import Plan, plan_of
 
 M = TypeVar("M", bound=Model)

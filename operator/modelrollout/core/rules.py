@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from modelrollout.api.fields import NONE, render_duration
-from modelrollout.api.rollout import Gate, OnFail
+from modelrollout.api.gates import Gate, OnFail
 from modelrollout.api.status import Attempt, Cause, Command, GateStatus, Verdict
 from modelrollout.core.case import Case
 from modelrollout.core.evidence import Unknown

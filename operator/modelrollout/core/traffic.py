@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from modelrollout.api.fields import ALL, NONE, Percent
-from modelrollout.api.rollout import ServiceRef, Traffic
+from modelrollout.api.traffic import Traffic
+from modelrollout.api.versions import ServiceRef
 
 
 @dataclass(frozen=True, slots=True)

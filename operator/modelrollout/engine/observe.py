@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from modelrollout.api.rollout import ServiceRef, Traffic
 from modelrollout.api.status import GateStatus
+from modelrollout.api.traffic import Traffic
+from modelrollout.api.versions import ServiceRef
 from modelrollout.core.case import Observed, is_under_way, is_urgent, place_of
 from modelrollout.core.evidence import Answer, Question
 from modelrollout.core.looking import judge_all, questions

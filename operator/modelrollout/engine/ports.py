@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from modelrollout.api.rollout import Gate, Metrics, ServiceRef, Workload
+from modelrollout.api.gates import Gate
+from modelrollout.api.metrics import Metrics
 from modelrollout.api.status import ModelRolloutStatus
+from modelrollout.api.versions import ServiceRef, Workload
 from modelrollout.core.events import Event
 from modelrollout.core.evidence import Answer, Question
 from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Place, Route, Shares

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from modelrollout.api.rollout import ModelVersion
 from modelrollout.api.status import VersionStatus
+from modelrollout.api.versions import ModelVersion
 from modelrollout.core.rollout import Rollout, parse_rollout
 from modelrollout.engine.ports import Gone
 

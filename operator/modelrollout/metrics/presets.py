@@ -7,7 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import assert_never
 
-from modelrollout.api.rollout import CustomMetrics, Metrics, Series
+from modelrollout.api.metrics import CustomMetrics, Metrics, Series
 from modelrollout.core.evidence import Track
 from modelrollout.metrics.queries import Matcher, Selector, anchored
 

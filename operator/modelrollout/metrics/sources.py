@@ -7,7 +7,8 @@ from datetime import timedelta
 import structlog
 
 from modelrollout.api.fields import render_duration
-from modelrollout.api.rollout import Gate, Metrics, Value
+from modelrollout.api.gates import Gate, Value
+from modelrollout.api.metrics import Metrics
 from modelrollout.core.evidence import Answer, Counted, Measured, NoData, Question, Track, Unknown
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import Blocked

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelrollout.api.fields import ALL, NONE, Percent
-from modelrollout.api.rollout import Adopt, HTTPRouteTraffic, ServiceRef
+from modelrollout.api.traffic import Adopt, HTTPRouteTraffic
+from modelrollout.api.versions import ServiceRef
 from modelrollout.core.traffic import Acceptance, Blocked, Place, Shares, Unmanaged
 from modelrollout.routing.driver import Obj, RouteDriver, Shape
 from modelrollout.routing.gateway import Gateways

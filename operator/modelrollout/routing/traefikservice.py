@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelrollout.api.fields import NONE
-from modelrollout.api.rollout import ServiceRef
+from modelrollout.api.versions import ServiceRef
 from modelrollout.core.traffic import Acceptance, Blocked, Capabilities, Place, Shares, Unmanaged
 from modelrollout.engine.ports import Refused
 from modelrollout.routing.driver import Obj, RouteDriver, Shape

@@ -1,0 +1,112 @@
+"""Gates: the conditions on metrics that a candidate has to meet."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from modelrollout.api.fields import Duration, Increase, Link, Model, Name, Number, Share, rule, rules
+
+MAX_GATES = 20
+
+MAX_QUERY = 2048
+
+
+class OnFail(StrEnum):
+    """What a failed gate asks for."""
+
+    ROLLBACK = "Rollback"
+    HOLD = "Hold"
+
+
+class ErrorRate(Model):
+    """The share of requests that end in a server error."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "has(self.max) || has(self.maxIncrease)",
+                "give errorRate.max, maxIncrease or both: a gate needs a limit",
+            )
+        )
+    )
+
+    max: Share | None = Field(
+        None, description='Largest share allowed, such as "1%"; passes on evidence that it is lower.'
+    )
+    max_increase: Increase | None = Field(
+        None, description='Largest increase relative to the baseline in the same window, such as "25%".'
+    )
+
+
+class Latency(Model):
+    """The share of requests that take longer than a threshold."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "has(self.maxAbove) || has(self.maxIncrease)",
+                "give latency.maxAbove, maxIncrease or both: a gate needs a limit",
+            ),
+            rule(
+                "self.threshold.matches('[1-9]')", "write a threshold above 0, such as 300ms: no request takes no time"
+            ),
+        )
+    )
+
+    threshold: Duration = Field(description="Duration above which a request is slow; a bucket bound of the histogram.")
+    max_above: Share | None = Field(None, description='Largest share of slow requests allowed, such as "5%".')
+    max_increase: Increase | None = Field(None, description="Largest increase of that share relative to the baseline.")
+
+
+class Value(Model):
+    """Any PromQL expression that gives one number."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("has(self.min) || has(self.max)", 'give value.min, max or both, in quotes, such as max: "0.2"'),
+            rule(
+                "!has(self.min) || !has(self.max) || double(self.min) <= double(self.max)",
+                "no value is at least min and at most max: write a min that is at most max",
+            ),
+        )
+    )
+
+    query: str = Field(min_length=1, max_length=MAX_QUERY, description="PromQL that gives a scalar or one series.")
+    min: Number | None = Field(None, description="Smallest value allowed.")
+    max: Number | None = Field(None, description="Largest value allowed.")
+
+
+class Gate(Model):
+    """A condition on a metric that the candidate has to meet."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "[has(self.errorRate), has(self.latency), has(self.value)].filter(given, given).size() == 1",
+                "give exactly one of errorRate, latency and value: a second condition is a second gate",
+            )
+        )
+    )
+
+    name: Name = Field(description="Name of the gate, unique in the rollout.")
+    error_rate: ErrorRate | None = Field(None, description="Gate on the share of server errors.")
+    latency: Latency | None = Field(None, description="Gate on the share of slow requests.")
+    value: Value | None = Field(None, description="Gate on the value of a PromQL expression.")
+    on_fail: OnFail = Field(OnFail.ROLLBACK, description="What a failure does: Rollback (when left out) or Hold.")
+    runbook_url: Link | None = Field(None, alias="runbookURL", description="What to do when this gate fails.")
+
+
+Gates = Annotated[
+    list[Gate],
+    Field(
+        min_length=1,
+        max_length=MAX_GATES,
+        json_schema_extra=rules(
+            rule(
+                "self.all(g, self.exists_one(h, h.name == g.name))",
+                "two gates have one name: give each a name of its own",
+            )
+        ),
+    ),
+]
