@@ -107,11 +107,12 @@ def _outcome(attempt: Attempt, outcome: Outcome) -> Event:
 
 
 def _conditions(old: ModelRolloutStatus, new: ModelRolloutStatus) -> Iterator[Event]:
+    ends = new.attempt is not None and new.attempt.rollback is not None
     for kind, reason, over in (("Held", "Held", "HoldOver"), ("Stalled", "Stalled", "StallOver")):
         was, now = _true(old, kind), _true(new, kind)
         if now and (was is None or was.reason != now.reason) and now.reason != "RolledBack":
             yield Event("Warning", reason, "Hold", f"{now.reason}: {now.message}")
-        elif was and now is None and was.reason != "RolledBack":
+        elif was and now is None and was.reason != "RolledBack" and not ends:
             yield Event("Normal", over, "Hold", f"no longer {reason.lower()} for {was.reason}")
 
 

@@ -174,6 +174,8 @@ def _carried(gates: Sequence[GateStatus], cause: Cause) -> list[GateStatus]:
                 "verdict": Verdict.UNKNOWN,
                 "reason": "WarmingUp",
                 "message": "a new step has started",
+                "value": None,
+                "samples": None,
                 "tally": None,
                 "earlier": list(fresh_tally(gate) if cause is Cause.GATES_PASSED else gate.earlier),
             }

@@ -19,7 +19,6 @@ The candidate's pods disappear twice: for twenty seconds, which is forgiven, and
 16:25:00      Held: CandidateNotReady: Service fraud-v2 of the candidate has no ready endpoint: rolled back at 16:25:30 UTC if it stays so Runbook: https://runbooks/fraud
 16:25:00      phase: Held
 16:25:30      RollingBack: CandidateUnready: Service fraud-v2 of the candidate has no ready endpoint for longer than 30s Runbook: https://runbooks/fraud
-16:25:30      HoldOver: no longer held for CandidateNotReady
 16:25:30      route: v1 100%
 16:25:30      phase: RollingBack
 16:25:30      RolledBack: version v2 has no traffic any more, v1 serves Runbook: https://runbooks/fraud

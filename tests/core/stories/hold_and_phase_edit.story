@@ -27,7 +27,6 @@ Somebody holds a canary over lunch, and then goes back by writing the phase.
 17:06:00  sam writes phase: RollingBack
 17:06:00      CommandHandled: control.rollback (phase: RollingBack was written): rolling back
 17:06:00      RollingBack: Manual: a person asked for it: phase: RollingBack was written Runbook: https://runbooks/fraud
-17:06:00      HoldOver: no longer held for HeldByPerson
 17:06:00      route: v1 100%
 17:06:00      RolledBack: version v2 has no traffic any more, v1 serves Runbook: https://runbooks/fraud
 17:06:00      phase: RolledBack
