@@ -41,13 +41,14 @@ ODDITIES: dict[str, tuple[int, bytes, str]] = {
 @pytest.fixture
 def source() -> Iterator[Callable[[int, bytes], None]]:
     """Serve whatever it was told last, for every query."""
-    answer = {"status": 200, "body": _success([])}
+    answer: list[tuple[int, bytes]] = [(200, _success([]))]
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(int(str(answer["status"])))
+            status, body = answer[-1]
+            self.send_response(status)
             self.end_headers()
-            self.wfile.write(bytes(answer["body"]))  # type: ignore[arg-type]  # the one value that is bytes
+            self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -56,7 +57,7 @@ def source() -> Iterator[Callable[[int, bytes], None]]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def answers(status: int, body: bytes) -> None:
-        answer.update(status=status, body=body)
+        answer.append((status, body))
 
     try:
         yield answers
