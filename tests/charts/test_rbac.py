@@ -9,7 +9,7 @@ import pytest
 
 from local.cluster import CommandFailed, LocalCluster
 from tests.api.manifests import good
-from tests.support.chart import install_rbac, render
+from tests.support.chart import Values, install_rbac, render
 
 pytestmark = pytest.mark.cluster
 
@@ -70,6 +70,32 @@ def test_the_operator_of_two_namespaces_may_do_this_there_and_no_more(cluster: L
         ("Role", "modelrollout-oncall", "a"): ON_CALL,
         ("Role", "modelrollout-oncall", "b"): ON_CALL,
     }
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param({}, id="the whole cluster"),
+        pytest.param({"namespaces": ["a"]}, id="one namespace"),
+        pytest.param(
+            {"onCall": {"subjects": [{"kind": "Group", "name": "oncall"}]}, "serviceMonitor": {"enabled": True}},
+            id="everything that can be switched on",
+        ),
+    ],
+)
+def test_nobody_is_given_wildcards_secrets_or_a_way_to_more_rights(cluster: LocalCluster, values: Values) -> None:
+    objects = render(cluster, values, "ops")
+
+    given = [grant for granted in roles(objects).values() for grant in granted.items()]
+    resources = {resource for (_, resource), _ in given}
+    verbs = set().union(*(verbs for _, verbs in given))
+    subjects = [subject for one in objects for subject in one.get("subjects", [])]
+
+    assert "*" not in json.dumps([one.get("rules") for one in objects])
+    assert resources.isdisjoint({"secrets", "pods", "pods/exec", "serviceaccounts/token", "configmaps"})
+    assert verbs <= READ | WRITE
+    assert [one for one in subjects if one["name"] not in {"modelrollout", "oncall"}] == []
+    assert {one["kind"] for one in objects}.isdisjoint({"Secret", "ConfigMap", "ValidatingWebhookConfiguration"})
 
 
 class Question(NamedTuple):

@@ -30,6 +30,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{/* A JSON list: the ports of the metrics sources' addresses, and those of the pods that may stand behind them. */}}
+{{- define "modelrollout.metricsPorts" -}}
+{{- $ports := list -}}
+{{- range .Values.networkPolicy.metricsSources.ports }}{{ $ports = append $ports (int .) }}{{ end -}}
+{{- range .Values.metricsSources -}}
+{{- $address := urlParse .url -}}
+{{- $given := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $address.host) -}}
+{{- $ports = append $ports (int ($given | default (ternary "443" "80" (eq $address.scheme "https")))) -}}
+{{- end -}}
+{{- $ports | uniq | toJson -}}
+{{- end -}}
+
 {{/* What the operator reads and writes in a namespace that it watches. */}}
 {{- define "modelrollout.rules" -}}
 - apiGroups: [modelrollout.dev]

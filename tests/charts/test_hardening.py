@@ -1,0 +1,133 @@
+"""What the chart adds around the operator: who reaches whom, disruption, scraping; and that its values are all described."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from local.cluster import LocalCluster
+from tests.support.chart import CHART, Values, render
+
+pytestmark = pytest.mark.cluster
+
+SOURCES = {
+    "default": {"url": "http://prometheus.monitoring:9090"},
+    "mimir": {"url": "https://mimir.example.com/prometheus"},
+    "thanos": {"url": "http://thanos.monitoring/api"},
+    "six": {"url": "http://[2001:db8::1]:10902"},
+}
+EVERYWHERE = None
+
+
+def of_kind(cluster: LocalCluster, kind: str, values: Values) -> list[dict[str, Any]]:
+    return [one for one in render(cluster, values, "ops") if one["kind"] == kind]
+
+
+def policy(cluster: LocalCluster, values: Values) -> dict[str, Any]:
+    (found,) = of_kind(cluster, "NetworkPolicy", values)
+    spec = found["spec"]
+    assert isinstance(spec, dict)
+    return spec
+
+
+def ways_out(spec: dict[str, Any]) -> list[tuple[set[tuple[str, int]], Any]]:
+    """Return each egress rule as ports and peers."""
+    return [
+        ({(port["protocol"], port["port"]) for port in rule["ports"]}, rule.get("to", EVERYWHERE))
+        for rule in spec["egress"]
+    ]
+
+
+def test_the_operator_reaches_names_the_api_server_and_its_metrics_sources(cluster: LocalCluster):
+    found = ways_out(policy(cluster, {"metricsSources": SOURCES}))
+
+    assert found == [
+        ({("UDP", 53), ("TCP", 53)}, EVERYWHERE),
+        ({("TCP", 443), ("TCP", 6443)}, EVERYWHERE),
+        ({("TCP", 9090), ("TCP", 443), ("TCP", 80), ("TCP", 10902)}, EVERYWHERE),
+    ]
+
+
+def test_without_metrics_sources_there_is_no_way_to_any(cluster: LocalCluster):
+    assert len(policy(cluster, {})["egress"]) == 2
+
+
+def test_each_way_out_can_be_narrowed(cluster: LocalCluster):
+    server, source = {"ipBlock": {"cidr": "192.0.2.7/32"}}, {"namespaceSelector": {"matchLabels": {"a": "b"}}}
+    narrowed = {
+        "apiServer": {"to": [server], "ports": [16443]},
+        "metricsSources": {"to": [source]},
+        "extraEgress": [{"ports": [{"protocol": "TCP", "port": 8443}]}],
+    }
+
+    _, *found = ways_out(policy(cluster, {"metricsSources": {"a": {"url": "http://a:1"}}, "networkPolicy": narrowed}))
+
+    assert found == [
+        ({("TCP", 16443)}, [server]),
+        ({("TCP", 9090), ("TCP", 1)}, [source]),
+        ({("TCP", 8443)}, EVERYWHERE),
+    ]
+
+
+def test_nobody_reaches_anything_but_the_metrics(cluster: LocalCluster):
+    (deployment,) = of_kind(cluster, "Deployment", {})
+    spec = policy(cluster, {"networkPolicy": {"scrapers": [{"podSelector": {}}]}})
+
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert spec["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}], "from": [{"podSelector": {}}]}]
+    assert spec["podSelector"] == deployment["spec"]["selector"]
+
+
+def test_a_network_without_policies_can_do_without(cluster: LocalCluster):
+    assert of_kind(cluster, "NetworkPolicy", {"networkPolicy": {"enabled": False}}) == []
+
+
+def test_a_budget_never_keeps_the_node_of_the_only_replica_from_being_drained(cluster: LocalCluster):
+    assert of_kind(cluster, "PodDisruptionBudget", {}) == []
+
+
+def test_the_operator_can_be_stopped_by_a_value(cluster: LocalCluster):
+    (deployment,) = of_kind(cluster, "Deployment", {"replicas": 0})
+
+    assert deployment["spec"]["replicas"] == 0
+
+
+def test_a_service_monitor_finds_the_pod_by_way_of_its_service(cluster: LocalCluster):
+    values = {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}}
+    (service,), (monitor,) = (of_kind(cluster, kind, values) for kind in ("Service", "ServiceMonitor"))
+    (deployment,) = of_kind(cluster, "Deployment", values)
+
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert [one["port"] for one in monitor["spec"]["endpoints"]] == [one["name"] for one in service["spec"]["ports"]]
+    assert service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"]
+
+
+def test_nothing_asks_for_the_prometheus_operator_unless_told(cluster: LocalCluster):
+    assert {one["apiVersion"].split("/")[0] for one in render(cluster, {}, "ops")} == {
+        "v1",
+        "apps",
+        "networking.k8s.io",
+        "rbac.authorization.k8s.io",
+    }
+
+
+def test_the_schema_describes_each_value_and_no_others():
+    values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+    schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
+
+    assert_described(values, schema, schema["definitions"], path="")
+    assert schema["properties"].keys() - values.keys() == {"global"}  # helm's own
+
+
+def assert_described(values: dict[str, Any], schema: dict[str, Any], definitions: dict[str, Any], path: str) -> None:
+    for name, value in values.items():
+        here = f"{path}.{name}"
+        assert name in schema["properties"], here
+        described = schema["properties"][name]
+        if reference := described.get("$ref"):
+            described = definitions[reference.rpartition("/")[2]]
+        if isinstance(value, dict) and "properties" in described:
+            assert described["additionalProperties"] is False, here
+            assert_described(value, described, definitions, here)
