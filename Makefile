@@ -57,6 +57,12 @@ bench: $(STAMP)  ## Measure how fast edits and bad samples reach the route, and 
 image: $(STAMP)  ## Build the image with docker, podman or buildah (BASE=debian: from Debian packages; IMAGE_ARGS for the builder).
 	@$(BIN)/python -m local.release.image $(if $(BASE),--base $(BASE)) -- $(IMAGE_ARGS)
 
+release: $(STAMP)  ## Put wheel, sdist, chart, bill of materials, licences and check sums into dist/.
+	@$(BIN)/python -m local.release
+
+lint-chart: $(STAMP)  ## Lint the chart with helm.
+	@"$$($(BIN)/python -m local.build helm | sed -n 's/^helm: //p')" lint --strict charts/modelrollout
+
 generate: $(STAMP)  ## Write crds/, the chart's copy of them, and docs/api.md from the models.
 	@$(BIN)/python -m modelrollout.api.crd --write
 	@$(BIN)/python -m modelrollout.api.reference --write
