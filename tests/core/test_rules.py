@@ -429,6 +429,12 @@ class TestGrowing:
         assert decision.write is None
         assert conditions(decision)["Held"] == ("True", "RouteChanged")
 
+    def test_an_interval_that_became_too_short_does_not_switch_the_guard_off(self):
+        rollout = replace(new(analysis={"interval": "2s"}), status=running("canary", 1).status)
+
+        assert conditions(decided(rollout))["Stalled"] == ("True", "IntervalTooShort")
+        assert isinstance(decided(rollout, looked(rollout, failing())).verb, RollBack)
+
 
 class TestForeignWriters:
     def test_changed_weights_hold_and_name_who_did_it(self):

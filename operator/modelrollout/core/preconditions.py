@@ -1,6 +1,6 @@
 """What has to be there before traffic moves, or may move on: Services, endpoints, routes, metrics, people's consent."""
 
-from modelrollout.api.fields import NONE
+from modelrollout.api.fields import NONE, render_duration
 from modelrollout.api.status import Command
 from modelrollout.core.case import Case
 from modelrollout.core.plan import unmet_need
@@ -65,6 +65,13 @@ def missing_outside(case: Case) -> Blocked | None:
     place = case.place
     if place is None:
         return Blocked("InvalidSpec", case.rollout.problem or "spec.traffic cannot be read")
+    if case.policy.interval < case.limits.min_interval:
+        least = render_duration(case.limits.min_interval)
+        return Blocked(
+            "IntervalTooShort",
+            f"spec.analysis.interval is {render_duration(case.policy.interval)}, this operator looks every {least} at most:"
+            f" write {least} or more, or ask the administrator for a smaller --min-interval",
+        )
     if case.seen.metrics:
         return case.seen.metrics
     if isinstance(case.seen.route, Blocked):

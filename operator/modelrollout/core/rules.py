@@ -83,13 +83,6 @@ def refuse_bad_spec(case: Case) -> Verb | None:
     """A spec that cannot be read moves nothing."""
     if case.rollout.spec is None:
         return Stall("InvalidSpec", f"{case.rollout.problem}; correct it and apply again")
-    if case.policy.interval < case.limits.min_interval:
-        least = render_duration(case.limits.min_interval)
-        return Stall(
-            "IntervalTooShort",
-            f"spec.analysis.interval is {render_duration(case.policy.interval)}, this operator looks every {least} at most:"
-            f" write {least} or more, or ask the administrator for a smaller --min-interval",
-        )
     return None
 
 
