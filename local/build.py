@@ -23,9 +23,10 @@ import yaml
 from local.golang import BuildFailed, Go, find_go
 from local.paths import TOOLS, cache_directory
 from local.progress import Progress, run
-from local.targets import GATEWAY_API, TARGETS, TRAEFIK, Definitions, Target
+from local.targets import ENVOY_GATEWAY, GATEWAY_API, TARGETS, TRAEFIK, Definitions, Target
 
 _ENVTEST = ("etcd", "kube-apiserver", "kubectl", "kube-controller-manager")
+_DEFINITIONS = {"kube": (GATEWAY_API, TRAEFIK), "envoy-gateway": (ENVOY_GATEWAY,)}
 
 
 def find_programs(names: Iterable[str]) -> dict[str, Path]:
@@ -169,9 +170,8 @@ def main() -> int:
         for target in targets:
             for name, path in find_programs(target.packages).items():
                 print(f"{name}: {path}")
-            if target.name == "kube":
-                for definitions in (GATEWAY_API, TRAEFIK):
-                    print(f"{definitions.name}: {find_definitions(definitions)}")
+            for definitions in _DEFINITIONS.get(target.name, ()):
+                print(f"{definitions.name}: {find_definitions(definitions)}")
     except BuildFailed as failure:
         print(f"\nbuild failed: {failure}", file=sys.stderr)
         return 1

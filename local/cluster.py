@@ -17,15 +17,18 @@ from typing import Any, Self
 
 from local import load as loads
 from local.api import Object
+from local.attach import find_envoy
 from local.build import find_definitions, find_programs
 from local.control_plane import ControlPlane
+from local.envoy_gateway import EnvoyGateway
 from local.golang import BuildFailed
 from local.namespace import PREFIX, Namespace, enter_namespace
 from local.paths import logs_directory
 from local.process import Process, Processes
 from local.prometheus import Prometheus
 from local.serving import PORT, ModelServer, service_objects
-from local.targets import GATEWAY_API
+from local.targets import ENVOY_GATEWAY as ENVOY_GATEWAY_DEFINITIONS
+from local.targets import GATEWAY_API, Definitions
 from local.targets import TRAEFIK as TRAEFIK_DEFINITIONS
 from local.traefik import Traefik, install_definitions
 
@@ -42,6 +45,7 @@ class Parts:
     prometheus: bool = False
     controller_manager: bool = False
     helm: bool = False
+    envoy_gateway: bool = False
 
     def programs(self) -> list[str]:
         """Return the programs that have to be built for it."""
@@ -49,6 +53,7 @@ class Parts:
             "kube-controller-manager": self.controller_manager,
             "prometheus": self.prometheus,
             "helm": self.helm,
+            "envoy-gateway": self.envoy_gateway,
         }
         return ["etcd", "kube-apiserver", "kubectl", *(name for name, is_wanted in optional.items() if is_wanted)]
 
@@ -65,8 +70,12 @@ def prepare(parts: Parts) -> Namespace:
     find_programs(parts.programs())
     if parts.traefik:
         _traefik_program()
-        find_definitions(GATEWAY_API)
         find_definitions(TRAEFIK_DEFINITIONS)
+    if parts.envoy_gateway:
+        find_envoy()
+        find_definitions(ENVOY_GATEWAY_DEFINITIONS)
+    if parts.traefik or parts.envoy_gateway:
+        find_definitions(GATEWAY_API)
     return enter_namespace()
 
 
@@ -80,6 +89,7 @@ class LocalCluster:
         prometheus: bool = False,
         controller_manager: bool = False,
         helm: bool = False,
+        envoy_gateway: bool = False,
         throttle: timedelta = timedelta(milliseconds=100),
         namespace: Namespace | None = None,
     ) -> None:
@@ -88,11 +98,13 @@ class LocalCluster:
         `throttle` is how often Traefik takes up changes at most. `namespace` is what `prepare` returned, if it was
         called before.
         """
-        self._parts = Parts(traefik, prometheus, controller_manager, helm)
+        self._parts = Parts(traefik, prometheus, controller_manager, helm, envoy_gateway)
         self._throttle = throttle
         self._network = namespace
         self._numbers = itertools.count(1)
         self._hosts = itertools.count(0)
+        self._definitions: set[str] = set()
+        self._envoy_gateway: EnvoyGateway | None = None
 
     def __enter__(self) -> Self:
         if self._network is None:
@@ -136,15 +148,39 @@ class LocalCluster:
         else:
             self._prometheus = None
         self._traefik = self._start_traefik() if self._parts.traefik else None
+        if self._parts.envoy_gateway:
+            self.start_envoy_gateway()
 
     def _start_traefik(self) -> Traefik:
-        install_definitions(self.api, [find_definitions(GATEWAY_API), find_definitions(TRAEFIK_DEFINITIONS)])
+        self._install(GATEWAY_API, TRAEFIK_DEFINITIONS)
         traefik = Traefik(self._processes, self._data, self.api)
         traefik.start(_traefik_program(), self.kubeconfig, self._throttle)
         traefik.wait()
         if self._prometheus:
             self._prometheus.add_target("traefik", traefik.metrics_address, {})
         return traefik
+
+    def start_envoy_gateway(self) -> EnvoyGateway:
+        """Return Envoy Gateway, started now if the cluster runs without it.
+
+        Raises:
+            BuildFailed: it was not built before this process moved into its network namespace; see `prepare`.
+        """
+        if self._envoy_gateway is None:
+            self._install(GATEWAY_API, ENVOY_GATEWAY_DEFINITIONS)
+            gateway = EnvoyGateway(self._processes, self._data, self.api)
+            gateway.start(find_programs(["envoy-gateway"])["envoy-gateway"], self.kubeconfig)
+            gateway.attach(find_envoy())
+            if self._prometheus:
+                labels = {"__metrics_path__": gateway.metrics_path}
+                self._prometheus.add_target("envoy", gateway.metrics_address, labels)
+            self._envoy_gateway = gateway
+        return self._envoy_gateway
+
+    def _install(self, *wanted: Definitions) -> None:
+        missing = [one for one in wanted if one.name not in self._definitions]
+        install_definitions(self.api, [find_definitions(one) for one in missing])
+        self._definitions.update(one.name for one in missing)
 
     def _end(self) -> None:
         self._processes.stop_all()
@@ -182,6 +218,13 @@ class LocalCluster:
         if self._traefik is None:
             raise AttributeError("this cluster was made without traefik=True")
         return self._traefik
+
+    @property
+    def envoy_gateway(self) -> EnvoyGateway:
+        """The other gateway; only with `envoy_gateway=True`, or after `start_envoy_gateway`."""
+        if self._envoy_gateway is None:
+            raise AttributeError("this cluster was made without envoy_gateway=True")
+        return self._envoy_gateway
 
     @property
     def prometheus(self) -> Prometheus:
@@ -287,21 +330,29 @@ class LocalCluster:
         requests_per_second: float,
         rows: Sequence[object] = (None,),
         duration: timedelta = timedelta(minutes=15),
+        gateway: Traefik | EnvoyGateway | None = None,
     ) -> loads.Load:
         """Return a steady load on the gateway that has begun; `rows` are request bodies, sent in turn.
 
-        A body of None makes a GET, any other a POST of JSON.
+        A body of None makes a GET, any other a POST of JSON. The gateway is Traefik by default.
         """
         file = self._data / f"rows-{next(self._numbers)}.json"
         file.write_text(json.dumps(list(rows)))
         return loads.start_load(
-            self._processes, self.traefik.url + path, host=host, control=self._new_address(32),
+            self._processes, (gateway or self.traefik).url + path, host=host, control=self._new_address(32),
             rate=requests_per_second, duration=duration, rows=file,
         )  # fmt: skip
 
-    def send(self, host: str, path: str = "/", count: int = 1, rows: Sequence[object] = (None,)) -> Counter[str]:
-        """Send `count` requests through the gateway, one after another; see `load.send` for what is counted."""
-        return loads.send(self.traefik.url + path, host, count, rows)
+    def send(
+        self,
+        host: str,
+        path: str = "/",
+        count: int = 1,
+        rows: Sequence[object] = (None,),
+        gateway: Traefik | EnvoyGateway | None = None,
+    ) -> Counter[str]:
+        """Send `count` requests through a gateway (Traefik by default), one after another; see `load.send`."""
+        return loads.send((gateway or self.traefik).url + path, host, count, rows)
 
     def _new_address(self, block: int) -> str:
         """Return an address nobody has, in 10.244.`block`.0 or one of the fifteen networks after it."""

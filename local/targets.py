@@ -45,6 +45,15 @@ TARGETS = {
         # Static, file and http discovery stay; the rest is two thirds of the build.
         Target("prometheus", {"prometheus": "github.com/prometheus/prometheus/cmd/prometheus"}, tags="remove_all_sd"),
         Target("helm", {"helm": "helm.sh/helm/v3/cmd/helm"}),
+        Target(
+            "envoy-gateway",
+            {"envoy-gateway": "github.com/envoyproxy/gateway/cmd/envoy-gateway"},
+            # Two listeners on every address that no option names: *:8080 would clash with each model server.
+            variables={
+                "sigs.k8s.io/controller-runtime/pkg/metrics/server.DefaultBindAddress": "0",
+                "github.com/envoyproxy/gateway/internal/provider/kubernetes.healthProbeBindAddress": "127.0.0.1:8081",
+            },
+        ),
     )
 }
 
@@ -71,4 +80,11 @@ TRAEFIK = Definitions(
     "github.com/traefik/traefik/v3@v3.7.13",
     "h1:T8wy9KuaFzCkmXCqAzDy7t73pBDR1DHrJe3pqXpNXTw=",
     "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml",
+)
+ENVOY_GATEWAY = Definitions(
+    "envoy-gateway",
+    "github.com/envoyproxy/gateway@v1.9.1",
+    "h1:vAVp6/AlBXJ1aOhp1mxL7fNEzVEfjADUguUhm2wzxQY=",
+    # The one kind that is used here; it goes without the others.
+    "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_envoyproxies.yaml",
 )

@@ -64,7 +64,8 @@ def install_definitions(api: Api, files: Sequence[Path]) -> None:
 
 
 def _is_established(api: Api, path: str) -> bool:
-    conditions = api.call("GET", path).get("status", {}).get("conditions", [])
+    # Right after the creation there are none, or null.
+    conditions = api.call("GET", path).get("status", {}).get("conditions") or []
     return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
 
