@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from local.cluster import LocalCluster, Parts, prepare
+from local.envoy_gateway import EnvoyGateway
 from local.namespace import Namespace
 
 # numpy's threads would keep an unprivileged process out of its network namespace.
@@ -17,11 +19,12 @@ _PARTS = Parts(traefik=True, prometheus=True, helm=True)
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Move the session into its network namespace before any test can start a thread."""
-    needs = any("cluster" in getattr(item, "fixturenames", ()) for item in session.items)
-    if needs and not session.config.option.collectonly:
+    needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if "cluster" in needed and not session.config.option.collectonly:
         capture = session.config.pluginmanager.getplugin("capturemanager")
         with capture.global_and_fixture_disabled():  # a first build takes minutes and shows its progress
-            session.config.stash[_NETWORK] = prepare(_PARTS)
+            parts = replace(_PARTS, envoy_gateway="envoy_gateway" in needed)
+            session.config.stash[_NETWORK] = prepare(parts)
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +36,12 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
         namespace=request.config.stash.get(_NETWORK, None),
     ) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def envoy_gateway(cluster: LocalCluster) -> EnvoyGateway:
+    """The second gateway, which takes a few seconds to start and is there from the first test that needs it."""
+    return cluster.start_envoy_gateway()
 
 
 @pytest.fixture
