@@ -87,6 +87,18 @@ def test_a_budget_never_keeps_the_node_of_the_only_replica_from_being_drained(cl
     assert of_kind(cluster, "PodDisruptionBudget", {}) == []
 
 
+def test_two_replicas_once_they_are_allowed_have_a_budget_and_roll(cluster: LocalCluster):
+    version = cluster.api.call("GET", "/version")["gitVersion"]
+    text = cluster.helm(
+        "template", "modelrollout", str(CHART), "--kube-version", version, "--skip-schema-validation",
+        "--set", "replicas=2",
+    )  # fmt: skip
+    objects = {one["kind"]: one["spec"] for one in yaml.safe_load_all(text) if one and "spec" in one}
+
+    assert objects["PodDisruptionBudget"] == {"maxUnavailable": 1, "selector": objects["Deployment"]["selector"]}
+    assert objects["Deployment"]["strategy"] == {"type": "RollingUpdate"}
+
+
 def test_the_operator_can_be_stopped_by_a_value(cluster: LocalCluster):
     (deployment,) = of_kind(cluster, "Deployment", {"replicas": 0})
 
@@ -131,3 +143,13 @@ def assert_described(values: dict[str, Any], schema: dict[str, Any], definitions
         if isinstance(value, dict) and "properties" in described:
             assert described["additionalProperties"] is False, here
             assert_described(value, described, definitions, here)
+
+
+def test_who_installs_it_is_told_which_ports_are_open(cluster: LocalCluster, namespace: str):
+    address = "metricsSources.default.url=http://prometheus.monitoring"
+
+    told = cluster.helm(
+        "install", namespace, str(CHART), "--dry-run=server", "--skip-crds", "-n", namespace, "--set", address
+    )
+
+    assert "it reaches metrics sources at ports 9090, 80 only" in told
