@@ -8,7 +8,7 @@ from urllib.request import urlopen
 
 import yaml
 
-from local.api import Api, Object
+from local.api import Api, ApiRefused, Object
 from local.namespace import PREFIX
 from local.process import Processes, wait_until
 
@@ -59,14 +59,25 @@ def install_definitions(api: Api, files: Sequence[Path]) -> None:
     for one in definitions:
         api.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", one)
     for one in definitions:
-        path = api.path_of(one)
-        wait_until(lambda path=path: _is_established(api, path), f"{one['metadata']['name']} is served")  # type: ignore[misc]
+        wait_until(lambda one=one: _is_served(api, one), f"{one['metadata']['name']} is served")  # type: ignore[misc]
 
 
-def _is_established(api: Api, path: str) -> bool:
-    # Right after the creation there are none, or null.
-    conditions = api.call("GET", path).get("status", {}).get("conditions") or []
-    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
+def _is_served(api: Api, definition: Object) -> bool:
+    """Whether it is established and, which comes a moment later, all its versions are in discovery."""
+    # Right after the creation there are no conditions, or null.
+    conditions = api.call("GET", api.path_of(definition)).get("status", {}).get("conditions") or []
+    if not any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
+        return False
+    spec = definition["spec"]
+    versions = [version["name"] for version in spec["versions"] if version["served"]]
+    return all(spec["names"]["plural"] in _discovered(api, f"/apis/{spec['group']}/{version}") for version in versions)
+
+
+def _discovered(api: Api, path: str) -> set[str]:
+    try:
+        return {resource["name"] for resource in api.call("GET", path)["resources"]}
+    except ApiRefused:
+        return set()
 
 
 def _configuration(throttle: timedelta) -> Object:
