@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from urllib.parse import urlencode
 from urllib.request import urlopen
@@ -30,6 +30,7 @@ from modelrollout.routing.httproute import httproute_driver
 
 from local.cluster import LocalCluster
 from local.envoy_gateway import EnvoyGateway
+from local.load import Load
 from local.process import wait_until
 from local.serving import ModelServer
 from tests.routing.stage import open_kubernetes
@@ -66,27 +67,62 @@ class Bench:
 
     def place(self, host: str, candidate: ServiceRef = V2) -> Place:
         traffic = {"httpRoute": {"parentRefs": [self.gateway.parent_ref], "hostnames": [host]}}
+        return self._place(host, traffic, candidate)
+
+    def adopt(self, host: str, weights: tuple[int, int]) -> Place:
+        """Return the place of a user's rule whose backends have a filter each, and with it a cluster each."""
+        refs = [
+            {"name": service.name, "port": service.port, "weight": weight, "filters": [_header(service.name)]}
+            for service, weight in zip((V1, V2), weights, strict=True)
+        ]
+        place = self._place(host, {"httpRoute": {"adopt": {"name": host.replace(".", "-"), "rule": "score"}}})
+        self.cluster.apply(
+            {
+                "apiVersion": "gateway.networking.k8s.io/v1",
+                "kind": "HTTPRoute",
+                "metadata": {"name": place.rollout, "namespace": place.namespace},
+                "spec": {
+                    "parentRefs": [self.gateway.parent_ref],
+                    "hostnames": [host],
+                    "rules": [{"name": "score", "backendRefs": refs}],
+                },
+            }
+        )
+        self._wait_until_served(host)
+        return place
+
+    def _place(self, host: str, traffic: Mapping[str, object], candidate: ServiceRef = V2) -> Place:
         return Place(self._namespace, host.replace(".", "-"), Traffic.model_validate(traffic), V1, candidate)
 
     async def serve(self, host: str, shares: Shares) -> Place:
-        """Return the place once its host is answered by a version.
-
-        A route that is new may be known for a moment before its cluster is, and then says 503.
-        """
+        """Return the place of a route of our own once its host is answered by a version."""
         place = self.place(host)
         await self.write(place, shares)
+        self._wait_until_served(host)
+        return place
+
+    def _wait_until_served(self, host: str) -> None:
+        # A route that is new may be known for a moment before its cluster is, and then says 503.
         versions = {V1.name, V2.name}
         wait_until(
             lambda: self.cluster.send(host, gateway=self.gateway).keys() <= versions,
             f"{host} answers",
             within=timedelta(seconds=10),
         )
-        return place
 
     async def write(self, place: Place, shares: Shares) -> Route:
         found = await self.driver.read(place, live=True)
         assert not isinstance(found, Blocked)
         return await self.driver.write(place, shares, None if isinstance(found, Unmanaged) else found.guard)
+
+    def load(self, host: str) -> Load:
+        return self.cluster.load(host, requests_per_second=200, duration=timedelta(minutes=2), gateway=self.gateway)
+
+    async def step(self, load: Load, place: Place, shares: Shares) -> None:
+        """Write the shares, and return once the load has sent a good many requests since."""
+        await self.write(place, shares)
+        mark = load.snapshot()
+        wait_until(lambda: load.since(mark).sent >= 150, "the step has traffic")
 
     async def until(self, place: Place, holds: Callable[[Route], bool]) -> Route:
         """Return the route once it is as `holds` says; the gateway answers within a second or so."""
@@ -154,23 +190,35 @@ async def test_the_clients_get_the_split_that_was_written(bench: Bench, percent:
 async def test_steps_up_and_back_under_load_break_no_request(bench: Bench) -> None:
     host = "steps.test"
     place = await bench.serve(host, BASELINE_ONLY)
-    load = bench.cluster.load(host, requests_per_second=200, duration=timedelta(minutes=2), gateway=bench.gateway)
-    weights = [0, 1, 25, 50, 100, 50, 1, 100]
+    load = bench.load(host)
 
-    for shares in [Shares(NONE, Percent(3_000)), *(Shares(Percent(100 * percent), NONE) for percent in weights)]:
-        await bench.write(place, shares)
-        mark = load.snapshot()
-        wait_until(lambda mark=mark: load.since(mark).sent >= 150, "the step has traffic")  # type: ignore[misc]
+    await bench.step(load, place, Shares(NONE, Percent(3_000)))
+    for percent in (0, 1, 25, 50, 100, 50, 1, 100):
+        await bench.step(load, place, Shares(Percent(100 * percent), NONE))
     back_at = time.time()
-    await bench.write(place, BASELINE_ONLY)
-    mark = load.snapshot()
-    wait_until(lambda: load.since(mark).sent >= 300, "the way back has traffic")
+    await bench.step(load, place, BASELINE_ONLY)
     ended = load.stop()
 
     assert ended.errors == 0
     assert ended.statuses.keys() == {200}
     assert ended.versions[V2.name] > 0
     assert ended.last_sent[V2.name] - back_at < 3
+
+
+async def test_with_a_cluster_for_each_backend_steps_above_zero_break_no_request(bench: Bench) -> None:
+    """At 0 such a backend loses its cluster, maybe before the last request was sent there: those get 500."""
+    host = "clusters.test"
+    place = bench.adopt(host, (99, 1))
+    load = bench.load(host)
+
+    for percent in (25, 50, 99, 50, 1):
+        await bench.step(load, place, Shares(Percent(100 * percent), NONE))
+    ended = load.stop()
+
+    assert ended.errors == 0
+    assert ended.statuses.keys() == {200}
+    rule = f"httproute/{place.namespace}/{place.rollout}/rule/0/backend/1"
+    _wait_until_scraped(bench.cluster, f'envoy_cluster_upstream_rq_total{{envoy_cluster_name="{rule}"}} > 0')
 
 
 async def test_a_missing_service_is_rejected_in_the_gateways_words(bench: Bench) -> None:
@@ -194,7 +242,7 @@ async def test_prometheus_knows_the_copies_from_the_requests_by_the_cluster(benc
     rule = f"httproute/{place.namespace}/{place.rollout}/rule/0"
     for name in (rule, f"{rule}-mirror-0"):
         query = f'envoy_cluster_upstream_rq_total{{job="envoy", envoy_cluster_name="{name}"}} >= 20'
-        wait_until(lambda query=query: _answers(bench.cluster, query), f"{query} is scraped")  # type: ignore[misc]
+        _wait_until_scraped(bench.cluster, query)
 
 
 def _is_fair(count: int, share: Percent) -> bool:
@@ -203,10 +251,22 @@ def _is_fair(count: int, share: Percent) -> bool:
     return abs(count - REQUESTS * fraction) <= 3 * math.sqrt(REQUESTS * fraction * (1 - fraction))
 
 
-def _answers(cluster: LocalCluster, query: str) -> bool:
+def _header(track: str) -> dict[str, object]:
+    return {
+        "type": "RequestHeaderModifier",
+        "requestHeaderModifier": {"set": [{"name": "x-track", "value": track}]},
+    }
+
+
+def _wait_until_scraped(cluster: LocalCluster, query: str) -> None:
+    """Return once Prometheus has a series that the query selects."""
     url = f"{cluster.prometheus.url}/api/v1/query?{urlencode({'query': query})}"
-    with urlopen(url, timeout=5) as answer:
-        return bool(json.load(answer)["data"]["result"])
+
+    def has_series() -> bool:
+        with urlopen(url, timeout=5) as answer:
+            return bool(json.load(answer)["data"]["result"])
+
+    wait_until(has_series, f"{query} is scraped", within=timedelta(seconds=20))
 
 
 def _wait_until_quiet(model: ModelServer) -> None:
