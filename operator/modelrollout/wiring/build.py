@@ -4,10 +4,12 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import FrameType
 from typing import Any
 
 import kopf
@@ -58,6 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     # up to 80 ms at a time (docs/benchmarks.md), now and then in the middle of a rollback.
     gc.collect()
     gc.freeze()
+    # The first process of a container ignores SIGTERM unless it says otherwise; kopf takes over when it has started.
+    signal.signal(signal.SIGTERM, _stop)
     try:
         asyncio.run(run(settings))
     except (Unavailable, Refused, Gone) as error:
@@ -108,7 +112,7 @@ async def run(settings: Settings) -> None:
         )
         watch = kopf.OperatorRegistry()
         register(watch, engine=engine, world=world, resources=served, login=_login(settings))
-        await _run_all(settings, registry, engine, sweeper, watch)
+        await _run_all(settings, identity, registry, engine, sweeper, watch)
         queue.close()
         await sources.close()
     finally:
@@ -116,7 +120,12 @@ async def run(settings: Settings) -> None:
 
 
 async def _run_all(
-    settings: Settings, registry: CollectorRegistry, engine: Engine, sweeper: Sweeper, watch: kopf.OperatorRegistry
+    settings: Settings,
+    identity: str,
+    registry: CollectorRegistry,
+    engine: Engine,
+    sweeper: Sweeper,
+    watch: kopf.OperatorRegistry,
 ) -> None:
     """Run the watches and the engine side by side: when one of them ends, all do."""
     ready = asyncio.Event()
@@ -136,6 +145,8 @@ async def _run_all(
                 registry=watch,
                 settings=kopf_settings(),
                 standalone=True,
+                # Without one kopf asks who the user is, and fails where the image's user has no name.
+                identity=identity,  # type: ignore[arg-type]  # a str of a private type
                 clusterwide=not settings.namespaces,
                 namespaces=settings.namespaces,
                 ready_flag=ready,
@@ -184,6 +195,10 @@ def _login(settings: Settings) -> Callable[..., Any]:
 def now() -> datetime:
     """Return the present time: aware, UTC."""
     return datetime.now(UTC)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal.signal calls it
+    raise SystemExit(0)
 
 
 def _explain(error: ValidationError | SettingsError) -> str:
