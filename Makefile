@@ -32,7 +32,7 @@ demo: $(STAMP)  ## Watch a model being promoted, a bad one caught, and an on-cal
 	@$(BIN)/python -m local.demo $(if $(KEEP),--keep)
 
 test: $(STAMP)  ## Run all tests, on a real control plane, Traefik and Prometheus.
-	@$(BIN)/python -m local.build kube prometheus helm
+	@$(BIN)/python -m local.build kube prometheus helm envoy-gateway
 	@$(BIN)/python -m pytest $(ARGS)
 
 unit: $(STAMP)  ## Run the tests that need no cluster, in under 30 seconds.
