@@ -106,7 +106,7 @@ class Api:
                 connection.request(method, path, body, headers)
                 answer = connection.getresponse()
                 return answer.status, answer.read()
-            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+            except (http.client.RemoteDisconnected, ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
                 # A kept connection that the server has closed meanwhile: once more on a fresh one.
                 connection.close()
                 del self._local.connection
