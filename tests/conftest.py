@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 
+import hypothesis
 import pytest
 
 from local.cluster import LocalCluster, Parts, prepare
@@ -12,6 +13,10 @@ from local.namespace import Namespace
 
 # numpy's threads would keep an unprivileged process out of its network namespace.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# The same examples at every run, and no limit on the time of one: a busy machine is no failure.
+hypothesis.settings.register_profile("repeatable", max_examples=50, deadline=None, derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 
 _NETWORK = pytest.StashKey[Namespace]()
 _PARTS = Parts(traefik=True, prometheus=True, helm=True)

@@ -8,7 +8,7 @@ from tests.engine.stage import Stage
 from tests.support.fake_api import Call
 
 COMMANDS = ("hold", "resume", "retry")
-RACES = 200  # A thousand are raced against the real API server, in tests/system.
+RACES = 100  # A thousand are raced against the real API server, in tests/system.
 
 
 class Person:
