@@ -68,7 +68,7 @@ generate: $(STAMP)  ## Write crds/, the chart's copy of them, and docs/api.md fr
 	@$(BIN)/python -m modelrollout.api.reference --write
 
 kind: $(STAMP)  ## Say what runs on kind today.
-	@echo "kind-config.yaml makes the cluster; the image and this target come with the next release:"
+	@echo "kind-config.yaml makes the cluster and make image the image; bringing both together comes with the next release:"
 	@echo "  kind create cluster --config kind-config.yaml"
 
 lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml (needs uv).
