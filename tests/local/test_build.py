@@ -123,7 +123,7 @@ def test_without_go_and_without_a_way_to_install_it_the_sentence_says_what_to_in
     monkeypatch.setenv("MODELROLLOUT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sys, "executable", str(program(tmp_path / "bin", "python", "no ensurepip; exit 1'; exit 1 #")))
 
-    with pytest.raises(BuildFailed, match=r"(?s)Go 1\.26 is needed and could not be installed.*go\.dev/dl"):
+    with pytest.raises(BuildFailed, match=r"(?s)Go 1\.26\.7 is needed and could not be installed.*go\.dev/dl"):
         find_go()
 
 
