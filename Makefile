@@ -36,7 +36,7 @@ test: $(STAMP)  ## Run all tests, on a real control plane, Traefik and Prometheu
 	@$(BIN)/python -m pytest $(ARGS)
 
 unit: $(STAMP)  ## Run the tests that need no cluster, in under 30 seconds.
-	@$(BIN)/python -m pytest -m "not cluster" tests/core tests/engine tests/api tests/metrics tests/routing $(ARGS)
+	@$(BIN)/python -m pytest -n auto -q -m "not cluster" tests/core tests/engine tests/api tests/metrics tests/routing $(ARGS)
 
 check: $(STAMP)  ## Lint, types, layers, and that generated files are up to date.
 	@$(BIN)/ruff check .
