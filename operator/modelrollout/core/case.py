@@ -73,8 +73,7 @@ class Case:
     @property
     def attempt(self) -> Attempt | None:
         """The attempt that is under way."""
-        last = self.status.attempt
-        return last if last and last.outcome is None else None
+        return self.status.attempt if is_under_way(self.rollout) else None
 
     @cached_property
     def spec(self) -> ModelRolloutSpec:
@@ -91,10 +90,7 @@ class Case:
     @cached_property
     def serving(self) -> VersionStatus | None:
         """The version that serves: the last promoted one, else spec's baseline."""
-        if self.status.serving:
-            return self.status.serving
-        spec = self.rollout.spec
-        return identity_of(spec.baseline) if spec and spec.baseline else None
+        return serving_of(self.rollout)
 
     @cached_property
     def plan(self) -> Plan:
@@ -112,7 +108,7 @@ class Case:
         """The step that the attempt is in, `None` where the plan has no such step (any more)."""
         return self.plan.step(self.attempt.stage, self.attempt.step) if self.attempt else None
 
-    @property
+    @cached_property
     def target(self) -> Shares:
         """The shares that the route should have now."""
         last = attempt_in_force(self.rollout)
@@ -120,7 +116,7 @@ class Case:
             return Shares(last.target.candidate, last.target.mirror)
         return BASELINE_ONLY if self.place and self.place.baseline else CANDIDATE_ONLY
 
-    @property
+    @cached_property
     def place(self) -> Place | None:
         """The routing object and the backends on it, `None` where spec does not even say that."""
         return place_of(self.rollout)
@@ -144,6 +140,13 @@ class Case:
         return None
 
 
+def serving_of(rollout: Rollout) -> VersionStatus | None:
+    """Return the version that serves: the last promoted one, else spec's baseline."""
+    if rollout.status.serving:
+        return rollout.status.serving
+    return identity_of(rollout.spec.baseline) if rollout.spec and rollout.spec.baseline else None
+
+
 def attempt_in_force(rollout: Rollout) -> Attempt | None:
     """Return the attempt that says what the route should be: one under way, or the last one of this candidate."""
     last = rollout.status.attempt
@@ -161,7 +164,7 @@ def place_of(rollout: Rollout) -> Place | None:
         baseline, candidate = last.baseline, last.candidate
     elif spec:
         candidate = identity_of(spec.candidate)
-        serving = rollout.status.serving or (identity_of(spec.baseline) if spec.baseline else None)
+        serving = serving_of(rollout)
         # It serves already: one backend has everything.
         baseline = None if serving and serving.digest == candidate.digest else serving
     else:
@@ -183,9 +186,7 @@ def is_under_way(rollout: Rollout) -> bool:
 
 def is_urgent(rollout: Rollout) -> bool:
     """Whether a rollback is asked for or under way: such a pass waits for no metrics."""
-    last = rollout.status.attempt
-    going_back = is_under_way(rollout) and last is not None and last.rollback is not None
-    return going_back or asks_for_rollback(rollout)
+    return _is_going_back(rollout) or asks_for_rollback(rollout)
 
 
 def asks_for_rollback(rollout: Rollout) -> bool:
@@ -193,5 +194,9 @@ def asks_for_rollback(rollout: Rollout) -> bool:
     status = rollout.status
     if status.control and status.control.rollback is not None:
         return True
-    rolling = status.attempt is not None and status.attempt.outcome is None and status.attempt.rollback is not None
-    return status.phase is Phase.ROLLING_BACK and not rolling
+    return status.phase is Phase.ROLLING_BACK and not _is_going_back(rollout)
+
+
+def _is_going_back(rollout: Rollout) -> bool:
+    last = rollout.status.attempt
+    return last is not None and last.outcome is None and last.rollback is not None

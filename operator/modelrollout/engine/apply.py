@@ -28,17 +28,16 @@ class Applier:
         self._cluster = cluster
         self._store = store
 
-    async def apply(self, obj: dict[str, Any], rollout: Rollout, decision: Decision) -> bool:
-        """Write what changed; return whether anything was written.
+    async def apply(self, obj: dict[str, Any], rollout: Rollout, decision: Decision) -> None:
+        """Write what changed.
 
         Raises:
             Conflict: the rollout or its route is no longer what was decided on.
             Gone, Refused, Unavailable: as the API server says; a rollback's route is written before they are raised.
         """
         refused: Refused | Unavailable | Gone | None = None
-        written = False
         try:
-            written = await self._write_status(obj, rollout, decision)
+            await self._write_status(obj, rollout, decision)
         except (Refused, Unavailable, Gone) as error:
             if not (decision.write and decision.write.outranks):
                 raise
@@ -52,21 +51,15 @@ class Applier:
                 if refused is None:
                     await self._tell(obj, decision)
                 raise
-            written = True
         if refused:
             raise refused
         await self._tell(obj, decision)
-        return written
 
-    async def _write_status(self, obj: dict[str, Any], rollout: Rollout, decision: Decision) -> bool:
+    async def _write_status(self, obj: dict[str, Any], rollout: Rollout, decision: Decision) -> None:
         if decision.status == rollout.status and not rollout.ignored:
-            return False
-        patch = merge_patch(obj.get("status") or {}, decision.status.render())
-        if not patch:
-            return False
-        fresh = await self._cluster.patch_status(rollout.namespace, rollout.name, rollout.guard, patch)
-        self._store.put(fresh)
-        return True
+            return
+        if patch := merge_patch(obj.get("status") or {}, decision.status.render()):
+            self._store.put(await self._cluster.patch_status(rollout.namespace, rollout.name, rollout.guard, patch))
 
     async def _write_route(self, write: RouteWrite) -> None:
         driver = self._drivers.of(write.place.traffic)
