@@ -8,6 +8,7 @@ from functools import cached_property
 from modelrollout.api.fields import NONE
 from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import Attempt, Command, GateStatus, ModelRolloutStatus, Outcome, Phase, VersionStatus
+from modelrollout.core.gates import is_lost
 from modelrollout.core.plan import Plan, Policy, Step, identity_of, policy_of
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import (
@@ -40,7 +41,9 @@ class Observed:
     """What one look at the world found.
 
     `capabilities` is `None` where nobody asked: they matter before an attempt starts. `gates` are the latest verdicts; `looked` says whether they were measured in this very pass: only then may
-    anything be promoted on them.
+    anything be promoted on them. `unseen` is time of the step that nobody looked at, not yet in status. `skew` is how
+    far this clock is ahead of the API server's, `None` where that is not known. `contested`: another process undoes
+    what is written, under the operator's own name.
     """
 
     route: Route
@@ -53,6 +56,9 @@ class Observed:
     metrics: Blocked | None = None
     gates: tuple[GateStatus, ...] = ()
     looked: bool = False
+    unseen: timedelta = timedelta(0)
+    skew: timedelta | None = None
+    contested: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,17 @@ class Case:
     def has_traffic(self) -> bool:
         """Whether the candidate should have requests or copies."""
         return self.target.candidate > NONE or self.target.mirror > NONE
+
+    @cached_property
+    def blind(self) -> timedelta:
+        """How much of the step nobody could look at until now; an outage counts when it is over."""
+        if self.attempt is None:
+            return timedelta(0)
+        known = (self.attempt.blind_for or timedelta(0)) + self.seen.unseen
+        lost, gates = self.attempt.metrics_lost_since, self.seen.gates
+        if lost is None or not gates or any(is_lost(gate) for gate in gates):
+            return known
+        return known + max(timedelta(0), self.now - lost)
 
     @property
     def retained_until(self) -> datetime | None:

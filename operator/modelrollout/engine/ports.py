@@ -9,7 +9,7 @@ from modelrollout.api.metrics import Metrics
 from modelrollout.api.status import ModelRolloutStatus
 from modelrollout.api.versions import ServiceRef, Workload
 from modelrollout.core.events import Event
-from modelrollout.core.evidence import Answer, Question
+from modelrollout.core.evidence import Answer, Gap, NoData, Question
 from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Place, Route, Shares
 
 
@@ -82,6 +82,10 @@ class Source(Protocol):
 
     async def measure(self, question: Question) -> Answer:
         """Return what the source knows, within its own time limit."""
+        ...
+
+    async def covered(self, gap: Gap) -> float | NoData:
+        """Return the fraction of a span that the source saw, from 0 to 1, within its own time limit."""
         ...
 
 

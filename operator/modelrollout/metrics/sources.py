@@ -9,7 +9,7 @@ import structlog
 from modelrollout.api.fields import render_duration
 from modelrollout.api.gates import Gate, Value
 from modelrollout.api.metrics import Metrics
-from modelrollout.core.evidence import Answer, Counted, Measured, NoData, Question, Track, Unknown
+from modelrollout.core.evidence import Answer, Counted, Gap, Measured, NoData, Question, Track, Unknown
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import Blocked
 from modelrollout.engine.ports import Clock
@@ -72,6 +72,25 @@ class Sources:
             # A rollback of another cause must not wait for a fault here: the pass goes on without this gate.
             _log.exception("gate not measured", gate=gate.name, source=name)
             return NoData(Unknown.MALFORMED, f"gate {gate.name} met a fault of the operator's own: see its log")
+
+    async def covered(self, gap: Gap) -> float | NoData:
+        """Return the fraction of a gap that the source saw, by one query within its own time limit."""
+        name = gap.metrics.source
+        if problem := self.check(gap.metrics, gap.gates):
+            return NoData(Unknown.REFUSED, problem.message)
+        label, limit = self._configs[name].namespace_label, self._configs[name].timeout
+        try:
+            requests = signals_of(gap.metrics, gap.candidate, label).requests
+            look = Look(self._sources[name], gap.until, gap.length)
+            async with asyncio.timeout(limit / timedelta(seconds=1)):
+                found = await look.number(queries.coverage(requests, gap.length, gap.freshness), "what it saw")
+        except TimeoutError:
+            return NoData(Unknown.TIMED_OUT, f"source {name} did not answer within {render_duration(limit)}")
+        except ValueError as error:
+            return NoData(Unknown.REFUSED, f"source {name} cannot be asked what it saw: {error}")
+        if isinstance(found, NoData):
+            return 0.0 if found.reason is Unknown.NO_DATA else found
+        return min(1.0, max(0.0, found))
 
     async def close(self) -> None:
         """End all threads and connections."""
