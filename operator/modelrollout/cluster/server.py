@@ -13,6 +13,7 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 
 from modelrollout import __version__
 from modelrollout.cluster.failures import failure_of
+from modelrollout.cluster.skew import ServerClock
 from modelrollout.engine.ports import Conflict, Gone, Refused, Unavailable
 
 FIELD_MANAGER = "modelrollout-operator"
@@ -75,6 +76,7 @@ class ApiServer:
         self._client.user_agent = f"modelrollout-operator/{__version__}"
         self._timeout = aiohttp.ClientTimeout(total=call_limit.total_seconds())
         self._on_call = on_call
+        self.clock = ServerClock()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -153,11 +155,13 @@ class ApiServer:
             body=body,
             auth_settings=["BearerToken"],
         )
+        asked = time.monotonic()
         try:
             response = await self._client.call_api(method, url, headers, body, _request_timeout=self._timeout)
             data = await response.read()
         except (aiohttp.ClientError, OSError) as error:  # A TimeoutError is an OSError.
             raise Unavailable(f"the API server cannot be reached: {type(error).__name__} {error}".rstrip()) from error
+        self.clock.note(response.headers.get("Date"), asked, time.monotonic())
         if response.status >= 300:
             raise failure_of(response.status, data, response.headers.get("Retry-After"))
         return _parse_object(data)

@@ -24,6 +24,8 @@ from modelrollout.core.traffic import (
     Shares,
 )
 
+LARGEST_SKEW = timedelta(seconds=30)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -136,6 +138,11 @@ class Case:
     def has_traffic(self) -> bool:
         """Whether the candidate should have requests or copies."""
         return self.target.candidate > NONE or self.target.mirror > NONE
+
+    @property
+    def is_clock_wrong(self) -> bool:
+        """Whether this clock is known to be another than the cluster's."""
+        return self.seen.skew is not None and abs(self.seen.skew) > LARGEST_SKEW
 
     @cached_property
     def blind(self) -> timedelta:

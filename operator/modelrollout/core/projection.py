@@ -231,7 +231,7 @@ def _noted(case: Case) -> Attempt:
         update["unready_since"] = min(attempt.unready_since or case.now, case.now)
     if any(is_lost(gate) for gate in gates):
         update["metrics_lost_since"] = min(attempt.metrics_lost_since or case.now, case.now)
-    if attempt.applied_at is None and attempt.rollback is None and _is_applied(case):
+    if attempt.applied_at is None and attempt.rollback is None and _is_applied(case) and not case.is_clock_wrong:
         update["applied_at"] = case.now
     return attempt.model_copy(update=update)
 
@@ -327,7 +327,8 @@ def _is_old_news(before: Case, status: ModelRolloutStatus) -> bool:
     if attempt is None or not attempt.gates or not old.attempt or not old.attempt.gates:
         return False
     written = min(gate.evaluated_at for gate in old.attempt.gates)
-    if before.now - written >= before.limits.status_refresh:
+    # Numbers of the future are of a clock that has been set back since.
+    if not timedelta(0) <= before.now - written < before.limits.status_refresh:
         return False
     return _without_numbers(old) == _without_numbers(status)
 

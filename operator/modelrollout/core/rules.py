@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from modelrollout.api.fields import NONE, render_duration
 from modelrollout.api.gates import Gate, OnFail
 from modelrollout.api.status import Cause, Command, GateStatus, Verdict
-from modelrollout.core.case import Case
+from modelrollout.core.case import LARGEST_SKEW, Case
 from modelrollout.core.evidence import Unknown
 from modelrollout.core.gates import CATASTROPHE, is_lost
 from modelrollout.core.inbox import can_retry, rollback_answer
@@ -22,6 +22,7 @@ from modelrollout.core.preconditions import (
     missing_outside,
     persons_hold,
     refusal_to_start,
+    skewed_clock,
 )
 from modelrollout.core.traffic import (
     BASELINE_ONLY,
@@ -159,7 +160,7 @@ def follow_plan(case: Case) -> Verb | None:
     if blocked := hold_on_foreign_route(case):
         return blocked
     # A plan that starts higher than the present share grows like any other step.
-    if is_more(step.shares, case.target) and (blocked := persons_hold(case)):
+    if is_more(step.shares, case.target) and (blocked := persons_hold(case) or skewed_clock(case)):
         return blocked
     if is_more(step.shares, case.shares_seen or BASELINE_ONLY) and (blocked := hold_for_backends(case)):
         return blocked
@@ -242,6 +243,23 @@ def hold_for_people(case: Case) -> Verb | None:
     return persons_hold(case) if case.attempt else None
 
 
+def hold_on_clock_skew(case: Case) -> Verb | None:
+    """With a wrong clock no step ends: neither its minimum nor its window means anything. Rollbacks go their way."""
+    return skewed_clock(case) if case.attempt else None
+
+
+def start_clock_again(case: Case) -> Verb | None:
+    """The step began in the future: the clock was ahead then, and has been set right."""
+    applied = case.attempt.applied_at if case.attempt else None
+    if applied is None or case.step is None or applied - case.now <= LARGEST_SKEW:
+        return None
+    return Go(
+        case.step,
+        Cause.CLOCK_SKEW,
+        f"the operator's clock was {_span(applied - case.now)} ahead: this step's clock and evidence start again",
+    )
+
+
 def hold_on_failed_gate(case: Case) -> Verb | None:
     """A failed gate of the kind that only holds."""
     failed = next(iter(_failed(case)), None)
@@ -303,7 +321,7 @@ def wait(case: Case) -> Verb:
     due = _earliest_end(case)
     unknown = [g.name for g in case.seen.gates if g.verdict is not Verdict.PASS]
     if due and case.now < due:
-        blind = f", as nobody could look for {render_duration(_rounded(case.blind))} of it" if case.blind else ""
+        blind = f", as nobody could look for {_span(case.blind)} of it" if case.blind else ""
         return Wait("Progressing", f"{_stage_text(case)} until {due:%Y-%m-%d %H:%M:%S} UTC at least{blind}", until=due)
     if unknown:
         return Wait("Progressing", f"{_stage_text(case)} waits for evidence of gate {', '.join(unknown)}")
@@ -357,8 +375,8 @@ def _earliest_end(case: Case) -> datetime | None:
     return end_of_minimum(case.attempt, case.step, case.blind)
 
 
-def _rounded(span: timedelta) -> timedelta:
-    return timedelta(seconds=round(span.total_seconds()))
+def _span(span: timedelta) -> str:
+    return render_duration(timedelta(seconds=round(span.total_seconds())))
 
 
 def _gates_text(case: Case) -> str:

@@ -6,8 +6,13 @@ from datetime import datetime, timedelta
 
 from modelrollout.api.status import GateStatus
 from modelrollout.core.looking import end_of_minimum, judged_step
+from modelrollout.core.projection import RouteWrite
 from modelrollout.core.rollout import Rollout
+from modelrollout.core.traffic import Route, Routed, Shares
 from modelrollout.engine.store import Key
+
+WRITES_UNDONE = 4
+CONTEST = timedelta(minutes=10)
 
 
 @dataclass(slots=True)
@@ -25,7 +30,21 @@ class Notes:
     unseen: tuple[datetime, timedelta] | None = None
     failures: int = 0
     writes_in_a_row: int = 0
+    written: Shares | None = None
+    written_at: tuple[datetime, ...] = ()
     interrupt: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def note_write(self, write: RouteWrite | None, route: Route, now: datetime) -> None:
+        """Take note of a write of the route, and count it where it found a route that we had written ourselves."""
+        self.writes_in_a_row = self.writes_in_a_row + 1 if write else 0
+        if write is None or not isinstance(route, Routed):
+            return
+        earlier = self.written_at if write.shares == self.written else ()
+        self.written, self.written_at = write.shares, (*earlier, now)[-WRITES_UNDONE:]
+
+    def is_contested(self, now: datetime) -> bool:
+        """Whether the same shares had to be written again and again, though nobody else's name is on the route."""
+        return len(self.written_at) == WRITES_UNDONE and now - self.written_at[0] <= CONTEST
 
 
 @dataclass(slots=True)

@@ -67,7 +67,9 @@ class Observer:
             metrics=self._metrics_problem(rollout),
             gates=gates,
             looked=looked,
+            skew=self._cluster.clock_skew(),
             unseen=_unseen(rollout, notes),
+            contested=notes.is_contested(now),
         )
 
     async def _capabilities(self, driver: Driver, place: Place) -> Capabilities | Blocked:

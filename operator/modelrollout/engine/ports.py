@@ -112,6 +112,10 @@ class Cluster(Protocol):
         """Return what stands behind a Service, as the watches last said."""
         ...
 
+    def clock_skew(self) -> timedelta | None:
+        """Return how far this clock is ahead of the API server's, `None` where that is not known yet."""
+        ...
+
     async def workload_problem(self, namespace: str, workload: Workload) -> str | None:
         """Return why the workload is not fully up to date and available, `None` if it is."""
         ...

@@ -140,13 +140,13 @@ class Engine:
         decision = decide(Case(rollout, seen, self._clock(), self._limits))
         await self._applier.apply(obj, rollout, decision)
         self._telemetry.decided(rollout.status, decision.status)
+        notes.note_write(decision.write, seen.route, now)
         self._plan_next(key, decision)
 
     def _plan_next(self, key: Key, decision: Decision) -> None:
         now = self._clock()
         rollout = self._store.get(key).rollout
         notes = self._memory.of(rollout)
-        notes.writes_in_a_row = notes.writes_in_a_row + 1 if decision.write else 0
         at = decision.look_again_at
         if notes.writes_in_a_row > WRITES_AT_ONCE:
             # Something undoes what we write, under our own name: another operator. Do not race it.
