@@ -168,7 +168,7 @@ class Stage:
     async def engine(self, workers: int = 2) -> AsyncIterator[asyncio.Task[None]]:
         """Run an engine with a memory of its own; yields its task, and leaves none behind."""
         store, queue = Store(), WorkQueue()
-        drivers = Drivers(http_route=self.driver, traefik_service=self.driver)
+        drivers = Drivers(http_route=self.driver, grpc_route=self.driver, traefik_service=self.driver)
         engine = Engine(
             store=store,
             queue=queue,

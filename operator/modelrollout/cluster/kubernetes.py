@@ -28,6 +28,7 @@ WATCHED = {
         Resource("", "v1", "services"),
         Resource("discovery.k8s.io", "v1", "endpointslices"),
         Resource("gateway.networking.k8s.io", "v1", "httproutes"),
+        Resource("gateway.networking.k8s.io", "v1", "grpcroutes"),
         Resource("gateway.networking.k8s.io", "v1", "gateways"),
         Resource("gateway.networking.k8s.io", "v1", "gatewayclasses"),
         Resource("traefik.io", "v1alpha1", "traefikservices"),

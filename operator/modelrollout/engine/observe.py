@@ -26,11 +26,14 @@ class Drivers:
     """One driver for each kind of traffic."""
 
     http_route: Driver
+    grpc_route: Driver
     traefik_service: Driver
 
     def of(self, traffic: Traffic) -> Driver:
         """Return the driver for this kind of routing object."""
-        return self.traefik_service if traffic.traefik_service else self.http_route
+        if traffic.traefik_service:
+            return self.traefik_service
+        return self.grpc_route if traffic.grpc_route else self.http_route
 
 
 class Observer:
