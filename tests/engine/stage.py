@@ -189,7 +189,7 @@ class Stage:
             yield task
         finally:
             self._engines.remove(engine)
-            queue.close()
+            queue.clear()
             task.cancel()
             await asyncio.wait({task})
 
