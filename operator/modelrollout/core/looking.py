@@ -37,6 +37,7 @@ def questions(rollout: Rollout, route_kind: str, route_name: str, now: datetime)
     since = _counts_from(attempt, policy, now) or attempt.applied_at
     if since is None or until <= since:
         return {}
+    until = _on_the_second(until, since)
 
     def track(version: VersionStatus) -> Track:
         return _track(rollout, version, route_kind, route_name)
@@ -137,6 +138,12 @@ def _track(rollout: Rollout, version: VersionStatus, route_kind: str, route_name
         port=version.service.port,
         version=version.version,
     )
+
+
+def _on_the_second(until: datetime, since: datetime) -> datetime:
+    """Return a window's end on a whole second: questions about one moment can travel in one request."""
+    rounded = until.replace(microsecond=0)
+    return rounded if rounded > since else until
 
 
 def _warm_at(attempt: Attempt, policy: Policy) -> datetime | None:
