@@ -50,10 +50,12 @@ class Engine:
         self._telemetry = telemetry
         self._memory = Memory()
 
-    def seen(self, obj: dict[str, Any]) -> None:
-        """Take note of a rollout as the watch has it."""
-        if self._store.put(obj):
+    def seen(self, obj: dict[str, Any]) -> bool:
+        """Take note of a rollout as the watch has it; return whether it was news."""
+        is_news = self._store.put(obj)
+        if is_news:
             self._wake(obj["metadata"]["uid"])
+        return is_news
 
     def dropped(self, obj: dict[str, Any]) -> None:
         """Take note that a rollout is gone; its route keeps its last shares."""
