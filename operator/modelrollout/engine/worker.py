@@ -57,10 +57,12 @@ class Engine:
         """Seconds that the longest of the passes under way has been so; 0 without any."""
         return asyncio.get_running_loop().time() - min(self._passes.values()) if self._passes else 0.0
 
-    def seen(self, obj: dict[str, Any]) -> None:
-        """Take note of a rollout as the watch has it."""
-        if self._store.put(obj):
+    def seen(self, obj: dict[str, Any]) -> bool:
+        """Take note of a rollout as the watch has it; return whether it was news."""
+        is_news = self._store.put(obj)
+        if is_news:
             self._wake(obj["metadata"]["uid"])
+        return is_news
 
     def dropped(self, obj: dict[str, Any]) -> None:
         """Take note that a rollout is gone; its route keeps its last shares."""

@@ -111,6 +111,7 @@ async def run(settings: Settings) -> None:
             store=store,
             resources=served,
             namespaces=settings.namespaces,
+            telemetry=metrics,
         )
         watch = kopf.OperatorRegistry()
         register(watch, engine=engine, world=world, resources=served, login=_login(settings))
