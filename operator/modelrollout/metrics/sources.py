@@ -13,6 +13,7 @@ from modelrollout.core.evidence import Answer, Counted, Gap, Measured, NoData, Q
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import Blocked
 from modelrollout.engine.ports import Clock
+from modelrollout.metrics import queries
 from modelrollout.metrics.answers import number_of
 from modelrollout.metrics.batches import Batches
 from modelrollout.metrics.clocks import SourceClock
@@ -85,9 +86,10 @@ class Sources:
         label, limit = self._configs[name].namespace_label, self._configs[name].timeout
         try:
             requests = signals_of(gap.metrics, gap.candidate, label).requests
-            look = Look(self._sources[name], gap.until, gap.length)
+            asked = queries.coverage(requests, gap.length, gap.freshness)
             async with asyncio.timeout(limit / timedelta(seconds=1)):
-                found = await look.number(queries.coverage(requests, gap.length, gap.freshness), "what it saw")
+                answer = await self._batches[name].ask_alone(asked, gap.until)
+                found = answer if isinstance(answer, NoData) else number_of(answer, name, what="what it saw")
         except TimeoutError:
             return NoData(Unknown.TIMED_OUT, f"source {name} did not answer within {render_duration(limit)}")
         except ValueError as error:
