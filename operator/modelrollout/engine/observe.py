@@ -107,7 +107,7 @@ class Observer:
             return notes.gates, False
         asked = questions(rollout, driver.kind, driver.name_of(place), now)
         answers = await self._ask(asked, notes)
-        notes.gates, notes.looked_at = judge_all(rollout, answers, now), now
+        notes.gates, notes.looked_at = judge_all(rollout, answers, now, notes.gates), now
         return notes.gates, True
 
     async def _ask(self, asked: dict[str, Question], notes: Notes) -> dict[str, Answer]:
