@@ -25,7 +25,7 @@ from tests.core.builders import spec
 from tests.support.fake_api import ROLLOUTS, Call, FakeApi
 from tests.support.virtual_time import virtual_now
 
-LIMITS = Limits(min_interval=timedelta(seconds=1), status_refresh=timedelta(seconds=60))
+LIMITS = Limits(min_interval=timedelta(seconds=1), status_refresh=timedelta(hours=1))
 ROUTES = "traefikservices"
 WATCH_DELAY = 0.005
 # So long that nothing has to be tuned, so short that a whole rollout is a hundred passes.

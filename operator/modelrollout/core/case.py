@@ -9,7 +9,7 @@ from modelrollout.api.fields import NONE
 from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import Attempt, Command, GateStatus, ModelRolloutStatus, Outcome, Phase, VersionStatus
 from modelrollout.core.gates import is_lost
-from modelrollout.core.plan import Plan, Policy, Step, identity_of, policy_of
+from modelrollout.core.plan import Plan, Policy, Step
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import (
     BASELINE_ONLY,
@@ -31,7 +31,7 @@ LARGEST_SKEW = timedelta(seconds=30)
 class Limits:
     """What the administrator allows.
 
-    `status_refresh` is how old the gates' numbers in status may get while no verdict changes.
+    `status_refresh` is how old the gates' numbers in status may get while no verdict changes and none grows much.
     """
 
     min_interval: timedelta
@@ -78,7 +78,7 @@ class Case:
         """Status as it was read, commands taken out."""
         return self.rollout.status
 
-    @property
+    @cached_property
     def attempt(self) -> Attempt | None:
         """The attempt that is under way."""
         return self.status.attempt if is_under_way(self.rollout) else None
@@ -93,7 +93,7 @@ class Case:
     @cached_property
     def wanted(self) -> VersionStatus | None:
         """The candidate that spec asks for."""
-        return identity_of(self.rollout.spec.candidate) if self.rollout.spec else None
+        return self.rollout.wanted
 
     @cached_property
     def serving(self) -> VersionStatus | None:
@@ -109,9 +109,9 @@ class Case:
     @cached_property
     def policy(self) -> Policy:
         """The policy in effect."""
-        return policy_of(self.spec)
+        return self.rollout.policy
 
-    @property
+    @cached_property
     def step(self) -> Step | None:
         """The step that the attempt is in, `None` where the plan has no such step (any more)."""
         return self.plan.step(self.attempt.stage, self.attempt.step) if self.attempt else None
@@ -166,28 +166,24 @@ class Case:
 
 def serving_of(rollout: Rollout) -> VersionStatus | None:
     """Return the version that serves: the last promoted one, else spec's baseline."""
-    if rollout.status.serving:
-        return rollout.status.serving
-    return identity_of(rollout.spec.baseline) if rollout.spec and rollout.spec.baseline else None
+    return rollout.status.serving or rollout.given_baseline
 
 
 def attempt_in_force(rollout: Rollout) -> Attempt | None:
     """Return the attempt that says what the route should be: one under way, or the last one of this candidate."""
     last = rollout.status.attempt
-    if last is None or last.outcome is None or rollout.spec is None:
+    if last is None or last.outcome is None or rollout.wanted is None:
         return last
-    return last if identity_of(rollout.spec.candidate).digest == last.candidate.digest else None
+    return last if rollout.wanted.digest == last.candidate.digest else None
 
 
 def place_of(rollout: Rollout) -> Place | None:
     """Return the routing object of a rollout and its two backends, as its attempt or else its spec has them."""
     if rollout.traffic is None:
         return None
-    spec = rollout.spec
     if last := attempt_in_force(rollout):
         baseline, candidate = last.baseline, last.candidate
-    elif spec:
-        candidate = identity_of(spec.candidate)
+    elif candidate := rollout.wanted:
         serving = serving_of(rollout)
         # It serves already: one backend has everything.
         baseline = None if serving and serving.digest == candidate.digest else serving

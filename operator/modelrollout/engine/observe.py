@@ -117,7 +117,7 @@ class Observer:
         answers, covered = await self._ask(asked, gap, notes)
         if gap:
             notes.unseen = gap.since, blind_time(gap, covered)
-        notes.gates, notes.looked_at = judge_all(rollout, answers, now), now
+        notes.gates, notes.looked_at = judge_all(rollout, answers, now, notes.gates), now
         return notes.gates, True
 
     async def _ask(self, asked: dict[str, Question], gap: Gap | None, notes: Notes) -> tuple[dict[str, Answer], float]:
