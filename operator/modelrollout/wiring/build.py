@@ -4,12 +4,10 @@ import asyncio
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import FrameType
 from typing import Any
 
 import kopf
@@ -60,8 +58,6 @@ def main(arguments: list[str] | None = None) -> int:
     # up to 80 ms at a time (docs/benchmarks.md), now and then in the middle of a rollback.
     gc.collect()
     gc.freeze()
-    # The first process of a container ignores SIGTERM unless it says otherwise; kopf takes over when it has started.
-    signal.signal(signal.SIGTERM, _stop)
     try:
         asyncio.run(run(settings))
     except (Unavailable, Refused, Gone) as error:
@@ -198,10 +194,6 @@ def _login(settings: Settings) -> Callable[..., Any]:
 def now() -> datetime:
     """Return the present time: aware, UTC."""
     return datetime.now(UTC)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal.signal calls it
-    raise SystemExit(0)
 
 
 def _explain(error: ValidationError | SettingsError) -> str:
