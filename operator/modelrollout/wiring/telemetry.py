@@ -14,6 +14,7 @@ from modelrollout.api.fields import NONE
 from modelrollout.api.status import ModelRolloutStatus, Phase, Verdict
 from modelrollout.engine.store import Store
 from modelrollout.engine.workqueue import WorkQueue
+from modelrollout.wiring.redaction import redact_line
 from modelrollout.wiring.settings import LogFormat
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -158,11 +159,13 @@ def set_up_logging(form: LogFormat, level: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    last: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if json:
-        last += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    else:
-        last.append(structlog.dev.ConsoleRenderer())
+    last: list[structlog.typing.Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        # Tracebacks as plain text: structlog's own for terminals print every local variable, a token's too.
+        structlog.processors.format_exc_info,
+        redact_line,
+        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(),
+    ]
     handler = logging.StreamHandler()
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
