@@ -68,9 +68,8 @@ generate: $(STAMP)  ## Write crds/, the chart's copy of them, and docs/api.md fr
 	@$(BIN)/python -m modelrollout.api.crd --write
 	@$(BIN)/python -m modelrollout.api.reference --write
 
-kind: $(STAMP)  ## Say what runs on kind today.
-	@echo "kind-config.yaml makes the cluster and make image the image; bringing both together comes with the next release:"
-	@echo "  kind create cluster --config kind-config.yaml"
+kind: $(STAMP)  ## The demo on a cluster of kind's (needs docker, kind, kubectl, helm; ARGS=--dry-run prints what it does).
+	@$(BIN)/python -m local.kind $(ARGS)
 
 lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml (needs uv).
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --all-extras --upgrade --quiet \
