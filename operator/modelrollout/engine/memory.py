@@ -12,7 +12,7 @@ from modelrollout.engine.store import Key
 
 @dataclass(slots=True)
 class Notes:
-    """The last look at the metrics, and how often in a row a pass has failed.
+    """The last look at the metrics, and how often in a row a pass has failed, or met a conflict.
 
     `interrupt` is set when a rollback is asked for: a pass that waits for metrics gives up.
     """
@@ -21,6 +21,7 @@ class Notes:
     gates: tuple[GateStatus, ...] = ()
     looked_at: datetime | None = None
     failures: int = 0
+    conflicts: int = 0
     writes_in_a_row: int = 0
     interrupt: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -51,10 +52,16 @@ class Memory:
         notes.failures += 1
         return notes.failures
 
+    def conflicted(self, key: Key) -> int:
+        """Count a pass that met a conflict; return how many there have been in a row."""
+        notes = self._notes.setdefault(key, Notes())
+        notes.conflicts += 1
+        return notes.conflicts
+
     def succeeded(self, key: Key) -> None:
         """Forget the failures."""
         if notes := self._notes.get(key):
-            notes.failures = 0
+            notes.failures = notes.conflicts = 0
 
     def drop(self, key: Key) -> None:
         """Forget the rollout."""
