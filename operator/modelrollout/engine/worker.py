@@ -175,7 +175,7 @@ class Engine:
             self._queue.add_after(key, min(LONGEST_BACKOFF, 0.1 * 2 ** min(notes.writes_in_a_row, 20)))
         elif decision.write or (at is not None and at <= now):
             # Read back what was written, in the lane that the rollout is in.
-            self._queue.add(key, Lane.ROLLBACK if is_urgent(rollout) else Lane.NORMAL)
+            self._queue.add(key, _lane(urgent=is_urgent(rollout)))
         elif due := [moment for moment in (at, next_look(rollout, notes, now)) if moment]:
             self._queue.add_after(key, (min(due) - now).total_seconds())
 
@@ -202,9 +202,9 @@ class Engine:
         in_a_row = self._memory.conflicted(key)
         urgent = is_urgent(self._store.get(key).rollout)
         if in_a_row <= CONFLICTS_AT_ONCE:
-            self._queue.add(key, Lane.ROLLBACK if urgent else Lane.NORMAL)
+            self._queue.add(key, _lane(urgent=urgent))
         else:  # What we are told is old, or somebody writes all the time: asking faster makes it no newer.
-            self._queue.add_after(key, _backoff(in_a_row - CONFLICTS_AT_ONCE, urgent=urgent))
+            self._queue.add_after(key, _backoff(in_a_row - CONFLICTS_AT_ONCE, urgent=urgent), _lane(urgent=urgent))
 
     def _back_off(self, key: Key, at_least: float = 0.0) -> None:
         """Come back later: exponentially, with jitter; a rollback comes back within two seconds."""
@@ -214,12 +214,16 @@ class Engine:
         except Gone:
             return
         wait = _backoff(failures, urgent=urgent)
-        self._queue.add_after(key, wait if urgent else max(wait, at_least))
+        self._queue.add_after(key, wait if urgent else max(wait, at_least), _lane(urgent=urgent))
 
     def _forget(self, key: Key) -> None:
         self._store.drop(key)
         self._memory.drop(key)
         self._queue.forget(key)
+
+
+def _lane(*, urgent: bool) -> Lane:
+    return Lane.ROLLBACK if urgent else Lane.NORMAL
 
 
 def _backoff(failures: int, *, urgent: bool) -> float:
