@@ -104,6 +104,7 @@ class Stage:
         self._engines: list[Engine] = []
         self._names: set[str] = set()
         self._news = asyncio.Event()
+        self._version = 0
         for version in ("v1", "v2", "v3"):
             self.api.set_backend("models", f"fraud-{version}")
         self._spec = spec(**{"stages": STAGES, "analysis": ANALYSIS, **changes})
@@ -211,7 +212,9 @@ class Stage:
         if call.verb in {"create", "patch", "patch status"}:
             self.writes.append(call)
             self._note_shares()
-            self.deliver()
+            if self._version != self.api._version:  # A write that changes nothing is no news to a watch.
+                self._version = self.api._version
+                self.deliver()
         self.after(call)
 
     def _note_shares(self) -> None:

@@ -51,6 +51,15 @@ class TestDue:
         assert await getter == "a"
         assert elapsed() == 5
 
+    async def test_a_delayed_key_comes_back_in_its_lane(self):
+        queue = WorkQueue()
+        queue.add_after("rollback", 1, Lane.ROLLBACK)
+        await asyncio.sleep(0.9)
+        queue.add("a")
+        await asyncio.sleep(0.2)
+
+        assert await taken(queue) == ["rollback", "a"]
+
     async def test_lateness_is_how_long_the_oldest_due_key_has_waited(self):
         queue = WorkQueue()
         queue.add("a")

@@ -119,9 +119,8 @@ class Case:
     @cached_property
     def target(self) -> Shares:
         """The shares that the route should have now."""
-        last = attempt_in_force(self.rollout)
-        if last:
-            return Shares(last.target.candidate, last.target.mirror)
+        if target := target_of(self.rollout):
+            return target
         return BASELINE_ONLY if self.place and self.place.baseline else CANDIDATE_ONLY
 
     @cached_property
@@ -177,6 +176,12 @@ def attempt_in_force(rollout: Rollout) -> Attempt | None:
     return last if rollout.wanted.digest == last.candidate.digest else None
 
 
+def target_of(rollout: Rollout) -> Shares | None:
+    """Return the shares that the attempt in force wants, `None` without one."""
+    last = attempt_in_force(rollout)
+    return Shares(last.target.candidate, last.target.mirror) if last else None
+
+
 def place_of(rollout: Rollout) -> Place | None:
     """Return the routing object of a rollout and its two backends, as its attempt or else its spec has them."""
     if rollout.traffic is None:
@@ -206,7 +211,7 @@ def is_under_way(rollout: Rollout) -> bool:
 
 def is_urgent(rollout: Rollout) -> bool:
     """Whether a rollback is asked for or under way: such a pass waits for no metrics."""
-    return _is_going_back(rollout) or asks_for_rollback(rollout)
+    return is_going_back(rollout) or asks_for_rollback(rollout)
 
 
 def asks_for_rollback(rollout: Rollout) -> bool:
@@ -214,9 +219,10 @@ def asks_for_rollback(rollout: Rollout) -> bool:
     status = rollout.status
     if status.control and status.control.rollback is not None:
         return True
-    return status.phase is Phase.ROLLING_BACK and not _is_going_back(rollout)
+    return status.phase is Phase.ROLLING_BACK and not is_going_back(rollout)
 
 
-def _is_going_back(rollout: Rollout) -> bool:
+def is_going_back(rollout: Rollout) -> bool:
+    """Whether a rollback has been decided and its route write not been read back yet."""
     last = rollout.status.attempt
     return last is not None and last.outcome is None and last.rollback is not None

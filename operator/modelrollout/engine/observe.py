@@ -8,11 +8,11 @@ from typing import Any
 from modelrollout.api.status import GateStatus
 from modelrollout.api.traffic import Traffic
 from modelrollout.api.versions import ServiceRef
-from modelrollout.core.case import Observed, is_under_way, is_urgent, place_of
+from modelrollout.core.case import Observed, is_going_back, is_under_way, is_urgent, place_of, target_of
 from modelrollout.core.evidence import Answer, Gap, NoData, Question
 from modelrollout.core.looking import blind_time, judge_all, last_look, questions, unseen_gap
 from modelrollout.core.rollout import Rollout
-from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Place
+from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Foreign, Place, Route, Routed
 from modelrollout.engine.memory import Notes, next_look
 from modelrollout.engine.ports import Cluster, Driver, Refused, Source, Unavailable
 
@@ -57,7 +57,7 @@ class Observer:
             return Observed(unreadable, "route", "?", None, None, Endpoints.UNKNOWN)
         driver = self._drivers.of(place.traffic)
         urgent = is_urgent(rollout)
-        route = await driver.read(place)
+        route = await self._read(driver, place, rollout)
         gates, looked = ((), False) if urgent else await self._gates(rollout, notes, driver, place, now)
         return Observed(
             route=route,
@@ -74,6 +74,19 @@ class Observer:
             unseen=_unseen(rollout, notes),
             contested=notes.is_contested(now),
         )
+
+    async def _read(self, driver: Driver, place: Place, rollout: Rollout) -> Route:
+        """Return the route: the watch's copy, but what would restart a step or end a rollback is read anew.
+
+        After a restart the copy may be older than what was written before it: a list can be, and a watch may lag.
+        """
+        route = await driver.read(place)
+        target = target_of(rollout)
+        if target is None or not isinstance(route, Routed | Foreign):
+            return route
+        if route.shares == target and not is_going_back(rollout):
+            return route
+        return await driver.read(place, live=True)
 
     async def _capabilities(self, driver: Driver, place: Place) -> Capabilities | Blocked:
         try:

@@ -31,6 +31,7 @@ class WorkQueue:
         self._running: set[Key] = set()
         self._again: dict[Key, Lane] = {}
         self._delayed: dict[Key, float] = {}
+        self._delayed_lanes: dict[Key, Lane] = {}
         self._heap: list[tuple[float, int, Key]] = []
         self._tie = itertools.count()
         self._news = asyncio.Event()
@@ -39,6 +40,7 @@ class WorkQueue:
     def add(self, key: Key, lane: Lane = Lane.NORMAL) -> None:
         """Make the key due now; in the rollback lane it overtakes the others, wherever it stood."""
         self._delayed.pop(key, None)
+        self._delayed_lanes.pop(key, None)
         if key in self._running:
             self._again[key] = min(lane, self._again.get(key, lane))
         elif key not in self._lanes:
@@ -49,15 +51,16 @@ class WorkQueue:
             self._enter(key, lane)
             self._due_since[key] = since
 
-    def add_after(self, key: Key, seconds: float) -> None:
-        """Make the key due in so many seconds, unless it is due earlier anyway."""
+    def add_after(self, key: Key, seconds: float, lane: Lane = Lane.NORMAL) -> None:
+        """Make the key due in so many seconds, in a lane, unless it is due earlier anyway."""
         if seconds <= 0:
-            self.add(key)
+            self.add(key, lane)
             return
         due = self._time() + seconds
         if key in self._lanes or self._delayed.get(key, due + 1) <= due:
             return
         self._delayed[key] = due
+        self._delayed_lanes[key] = lane
         heapq.heappush(self._heap, (due, next(self._tie), key))
         self._arm()
 
@@ -66,12 +69,13 @@ class WorkQueue:
         if self._timer:
             self._timer.cancel()
         self._timer = None
-        for keys in (*self._ready.values(), self._heap, self._delayed, self._lanes, self._due_since, self._again):
+        for keys in (*self._ready.values(), self._heap, self._delayed, self._delayed_lanes, self._lanes, self._due_since, self._again):
             keys.clear()
 
     def forget(self, key: Key) -> None:
         """Drop what is planned for the key; a run under way is not disturbed."""
         self._delayed.pop(key, None)
+        self._delayed_lanes.pop(key, None)
         self._again.pop(key, None)
         if key in self._lanes:
             self._ready[self._lanes.pop(key)].remove(key)
@@ -97,6 +101,7 @@ class WorkQueue:
         lane = self._again.pop(key, None)
         if lane is not None:
             self._delayed.pop(key, None)
+            self._delayed_lanes.pop(key, None)
             self._enter(key, lane)
 
     @property
@@ -132,5 +137,5 @@ class WorkQueue:
         while self._heap and self._heap[0][0] <= now:
             due, _, key = heapq.heappop(self._heap)
             if self._delayed.get(key) == due:
-                self.add(key)
+                self.add(key, self._delayed_lanes[key])
         self._arm()
