@@ -1,6 +1,6 @@
 """Which questions the gates have now, and the answers made into verdicts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from modelrollout.api.gates import Gate
@@ -60,11 +60,14 @@ def questions(rollout: Rollout, route_kind: str, route_name: str, now: datetime)
     }
 
 
-def judge_all(rollout: Rollout, answers: Mapping[str, Answer], now: datetime) -> tuple[GateStatus, ...]:
-    """Return the verdict of every gate of the present step; a gate without an answer is warming up."""
+def judge_all(rollout: Rollout, answers: Mapping[str, Answer], now: datetime) -> Iterator[GateStatus]:
+    """Yield the verdict of every gate of the present step; a gate without an answer is warming up.
+
+    One at a time, as each takes up to some milliseconds, and a step may have 40 gates.
+    """
     found = judged_step(rollout)
     if found is None:
-        return ()
+        return
     attempt, step, _, policy = found
     stored = {gate.name: gate for gate in attempt.gates}
     since = _counts_from(attempt, policy, now)
@@ -73,11 +76,13 @@ def judge_all(rollout: Rollout, answers: Mapping[str, Answer], now: datetime) ->
     is_short = since is not None and now - policy.ingest_delay - since < policy.freshness
     waiting = NoData(Unknown.WARMING_UP, "the first requests of this step are on their way into the metrics")
 
+    limits = step.limits
+
     def bench(gate: Gate) -> Bench:
         known = stored.get(gate.name)
         return Bench(
             min_requests=policy.min_requests,
-            limits=step.limits,
+            limits=limits,
             warming_until=warming,
             earlier=tuple(known.earlier) if known else (),
             stored=known,
@@ -85,7 +90,8 @@ def judge_all(rollout: Rollout, answers: Mapping[str, Answer], now: datetime) ->
             is_window_short=is_short,
         )
 
-    return tuple(judge(gate, answers.get(gate.name, waiting), bench(gate)) for gate in step.gates)
+    for gate in step.gates:
+        yield judge(gate, answers.get(gate.name, waiting), bench(gate))
 
 
 def _warm_at(attempt: Attempt, policy: Policy) -> datetime | None:
