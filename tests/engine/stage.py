@@ -10,7 +10,7 @@ from modelrollout.api.gates import Gate
 from modelrollout.api.metrics import Metrics
 from modelrollout.api.status import ModelRolloutStatus
 from modelrollout.core.case import Limits
-from modelrollout.core.evidence import Answer, Counted, Question
+from modelrollout.core.evidence import Answer, Counted, Gap, NoData, Question
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import Blocked
 from modelrollout.engine.apply import Applier
@@ -38,7 +38,9 @@ class ScriptedSource:
     def __init__(self) -> None:
         self.errors: dict[str, float] = {}
         self.act: Callable[[Question], Awaitable[Answer]] = self.count
+        self.seen: Callable[[Gap], float | NoData] = lambda _: 1.0
         self.asked = 0
+        self.gaps: list[Gap] = []
 
     def check(self, metrics: Metrics, gates: Sequence[Gate]) -> Blocked | None:
         """Find nothing wrong."""
@@ -49,6 +51,11 @@ class ScriptedSource:
         """Answer as the test says."""
         self.asked += 1
         return await self.act(question)
+
+    async def covered(self, gap: Gap) -> float | NoData:
+        """Answer as `seen` says; by default the source was there all the time."""
+        self.gaps.append(gap)
+        return self.seen(gap)
 
     async def count(self, question: Question) -> Answer:
         """Return what a healthy Prometheus would count."""
@@ -161,7 +168,7 @@ class Stage:
     async def engine(self, workers: int = 2) -> AsyncIterator[asyncio.Task[None]]:
         """Run an engine with a memory of its own; yields its task, and leaves none behind."""
         store, queue = Store(), WorkQueue()
-        drivers = Drivers(http_route=self.driver, traefik_service=self.driver)
+        drivers = Drivers(http_route=self.driver, grpc_route=self.driver, traefik_service=self.driver)
         engine = Engine(
             store=store,
             queue=queue,
@@ -182,7 +189,7 @@ class Stage:
             yield task
         finally:
             self._engines.remove(engine)
-            queue.close()
+            queue.clear()
             task.cancel()
             await asyncio.wait({task})
 

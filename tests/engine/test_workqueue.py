@@ -124,7 +124,7 @@ class TestDelays:
         queue = WorkQueue()
         queue.add_after("a", 1)
 
-        queue.close()
+        queue.clear()
         await asyncio.sleep(10)
 
         assert queue.depth == 0

@@ -190,6 +190,11 @@ class ModelRolloutSpec(Model):
                 " s.gates.all(g, !self.gates.exists(h, h.name == g.name)))",
                 "a stage's gate has the name of one in spec.gates: give it a name of its own",
             ),
+            rule(
+                "!has(self.traffic.grpcRoute) || self.metrics.preset != 'traefik'",
+                "preset traefik counts HTTP statuses, and a gRPC call that fails has status 200: with traffic.grpcRoute write"
+                " preset: custom and name your server's own metrics",
+            ),
         )
     )
 

@@ -1,8 +1,9 @@
 """The engine's `Cluster` and the drivers' `Objects`, on an API server and the watches' copy of it."""
 
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from modelrollout.api.versions import ServiceRef, Workload
@@ -27,6 +28,7 @@ WATCHED = {
         Resource("", "v1", "services"),
         Resource("discovery.k8s.io", "v1", "endpointslices"),
         Resource("gateway.networking.k8s.io", "v1", "httproutes"),
+        Resource("gateway.networking.k8s.io", "v1", "grpcroutes"),
         Resource("gateway.networking.k8s.io", "v1", "gateways"),
         Resource("gateway.networking.k8s.io", "v1", "gatewayclasses"),
         Resource("traefik.io", "v1alpha1", "traefikservices"),
@@ -66,6 +68,10 @@ class Kubernetes:
     def endpoints(self, namespace: str, service: ServiceRef) -> Endpoints:
         """Return what stands behind a Service, as the watches last said."""
         return self._world.endpoints(namespace, service)
+
+    def clock_skew(self) -> timedelta | None:
+        """Return how far this clock is ahead of the API server's, `None` before enough answers."""
+        return self._server.clock.skew(self._clock(), time.monotonic())
 
     async def workload_problem(self, namespace: str, workload: Workload) -> str | None:
         """Return why the workload is not fully up to date and available, `None` if it is."""

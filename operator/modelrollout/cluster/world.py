@@ -149,6 +149,7 @@ _KEEP: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "services": _keep_service,
     "endpointslices": _keep_slice,
     "httproutes": _keep_object,
+    "grpcroutes": _keep_object,
     "traefikservices": _keep_object,
     "gateways": _keep_object,
     "gatewayclasses": _keep_object,

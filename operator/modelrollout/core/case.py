@@ -8,6 +8,8 @@ from functools import cached_property
 from modelrollout.api.fields import NONE
 from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import Attempt, Command, GateStatus, ModelRolloutStatus, Outcome, Phase, VersionStatus
+from modelrollout.api.traffic import Traffic
+from modelrollout.core.gates import is_lost
 from modelrollout.core.plan import Plan, Policy, Step
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import (
@@ -22,6 +24,8 @@ from modelrollout.core.traffic import (
     Routed,
     Shares,
 )
+
+LARGEST_SKEW = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,9 @@ class Observed:
     """What one look at the world found.
 
     `capabilities` is `None` where nobody asked: they matter before an attempt starts. `gates` are the latest verdicts; `looked` says whether they were measured in this very pass: only then may
-    anything be promoted on them.
+    anything be promoted on them. `unseen` is time of the step that nobody looked at, not yet in status. `skew` is how
+    far this clock is ahead of the API server's, `None` where that is not known. `contested`: another process undoes
+    what is written, under the operator's own name.
     """
 
     route: Route
@@ -53,6 +59,9 @@ class Observed:
     metrics: Blocked | None = None
     gates: tuple[GateStatus, ...] = ()
     looked: bool = False
+    unseen: timedelta = timedelta(0)
+    skew: timedelta | None = None
+    contested: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,22 @@ class Case:
         return self.target.candidate > NONE or self.target.mirror > NONE
 
     @property
+    def is_clock_wrong(self) -> bool:
+        """Whether this clock is known to be another than the cluster's."""
+        return self.seen.skew is not None and abs(self.seen.skew) > LARGEST_SKEW
+
+    @cached_property
+    def blind(self) -> timedelta:
+        """How much of the step nobody could look at until now; an outage counts when it is over."""
+        if self.attempt is None:
+            return timedelta(0)
+        known = (self.attempt.blind_for or timedelta(0)) + self.seen.unseen
+        lost, gates = self.attempt.metrics_lost_since, self.seen.gates
+        if lost is None or not gates or any(is_lost(gate) for gate in gates):
+            return known
+        return known + max(timedelta(0), self.now - lost)
+
+    @property
     def retained_until(self) -> datetime | None:
         """Until when a promoted candidate can still be rolled back."""
         last = self.status.attempt
@@ -158,20 +183,17 @@ def place_of(rollout: Rollout) -> Place | None:
     if rollout.traffic is None:
         return None
     if last := attempt_in_force(rollout):
-        baseline, candidate = last.baseline, last.candidate
-    elif candidate := rollout.wanted:
-        serving = serving_of(rollout)
-        # It serves already: one backend has everything.
-        baseline = None if serving and serving.digest == candidate.digest else serving
-    else:
+        return _place(rollout, rollout.traffic, last.baseline, last.candidate)
+    if rollout.wanted is None:
         return None
-    return Place(
-        rollout.namespace,
-        rollout.name,
-        rollout.traffic,
-        baseline.service if baseline else None,
-        candidate.service,
-    )
+    serving = serving_of(rollout)
+    # It serves already: one backend has everything.
+    serves = serving is not None and serving.digest == rollout.wanted.digest
+    return _place(rollout, rollout.traffic, None if serves else serving, rollout.wanted)
+
+
+def _place(rollout: Rollout, traffic: Traffic, baseline: VersionStatus | None, candidate: VersionStatus) -> Place:
+    return Place(rollout.namespace, rollout.name, traffic, baseline.service if baseline else None, candidate.service)
 
 
 def is_under_way(rollout: Rollout) -> bool:

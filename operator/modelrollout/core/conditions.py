@@ -142,6 +142,12 @@ def _route_in_sync(case: Case) -> _Statement:
             found = shares or "other backends"
             message = f"{where} gives the candidate {found}, set by {manager}; it should have {case.target}"
             return _Statement("RouteInSync", "False", "ChangedByOther", message)
+        case Routed(shares) if case.seen.contested:
+            message = (
+                f"{where} gives the candidate {shares}, it should have {case.target}, and what is written is undone under"
+                " the operator's own name: another operator is at work on this cluster, stop one of the two"
+            )
+            return _Statement("RouteInSync", "False", "ConcurrentWriter", message)
         case Routed(shares):
             message = f"{where} gives the candidate {shares}, it should have {case.target}"
             return _Statement("RouteInSync", "False", "Applying", message)

@@ -1,15 +1,18 @@
 """Which questions the gates have now, and the answers made into verdicts."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from modelrollout.api.gates import Gate
 from modelrollout.api.status import Attempt, GateStatus, VersionStatus
 from modelrollout.core.case import place_of
-from modelrollout.core.evidence import Answer, NoData, Question, Track, Unknown
+from modelrollout.core.evidence import Answer, Gap, NoData, Question, Track, Unknown
 from modelrollout.core.gates import Bench, judge
 from modelrollout.core.plan import Plan, Policy, StageKind, Step
 from modelrollout.core.rollout import Rollout
+
+# What garbage in status may add to a date without leaving the calendar.
+MOST_BLIND = timedelta(days=3650)
 
 
 def judged_step(rollout: Rollout) -> tuple[Attempt, Step, Plan, Policy] | None:
@@ -37,14 +40,7 @@ def questions(rollout: Rollout, route_kind: str, route_name: str, now: datetime)
     until = _on_the_second(until, since)
 
     def track(version: VersionStatus) -> Track:
-        return Track(
-            namespace=rollout.namespace,
-            route_kind=route_kind,
-            route_name=route_name,
-            service=version.service.name,
-            port=version.service.port,
-            version=version.version,
-        )
+        return _track(rollout, version, route_kind, route_name)
 
     compares = attempt.baseline is not None and step.kind is not StageKind.FULL
     return {
@@ -59,6 +55,50 @@ def questions(rollout: Rollout, route_kind: str, route_name: str, now: datetime)
         )
         for gate in step.gates
     }
+
+
+def unseen_gap(rollout: Rollout, route_kind: str, route_name: str, now: datetime) -> Gap | None:
+    """Return the span since anybody last looked at the step, `None` if it is no longer than samples stay fresh.
+
+    What was lost while somebody looked is added up elsewhere: from `metrics_lost_since`, see `projection`.
+    """
+    found = judged_step(rollout)
+    if found is None or rollout.spec is None:
+        return None
+    attempt, step, _, policy = found
+    since = last_look(attempt) or now
+    until = (now - policy.ingest_delay).replace(microsecond=0)
+    if attempt.metrics_lost_since or until - since <= policy.freshness:
+        return None
+    return Gap(
+        metrics=rollout.spec.metrics,
+        gates=step.gates,
+        candidate=_track(rollout, attempt.candidate, route_kind, route_name),
+        since=since,
+        until=until,
+        freshness=policy.freshness,
+    )
+
+
+def last_look(attempt: Attempt) -> datetime | None:
+    """Return when the step was last looked at as far as status knows; before the first look, since when it runs."""
+    if attempt.applied_at is None:
+        return None
+    return max([attempt.applied_at, *(gate.evaluated_at for gate in attempt.gates)])
+
+
+def blind_time(gap: Gap, covered: float) -> timedelta:
+    """Return how much of a gap counts as not looked at, where the source saw that fraction of it.
+
+    What one scrape may be late is none.
+    """
+    blind = gap.length * (1 - covered)
+    return blind if blind > gap.freshness else timedelta(0)
+
+
+def end_of_minimum(attempt: Attempt, step: Step, blind: timedelta) -> datetime | None:
+    """Return when the step may end at the earliest, `None` before its shares are applied: blind time is added."""
+    return attempt.applied_at + step.min_duration + min(blind, MOST_BLIND) if attempt.applied_at else None
 
 
 def judge_all(
@@ -92,6 +132,17 @@ def judge_all(
         )
 
     return tuple(judge(gate, answers.get(gate.name, waiting), bench(gate)) for gate in step.gates)
+
+
+def _track(rollout: Rollout, version: VersionStatus, route_kind: str, route_name: str) -> Track:
+    return Track(
+        namespace=rollout.namespace,
+        route_kind=route_kind,
+        route_name=route_name,
+        service=version.service.name,
+        port=version.service.port,
+        version=version.version,
+    )
 
 
 def _on_the_second(until: datetime, since: datetime) -> datetime:

@@ -159,6 +159,7 @@ def _moved(case: Case, step: Step, cause: Cause) -> Attempt:
             "applied_at": None,
             "resumed_at": None,
             "metrics_lost_since": None,
+            "blind_for": None,
             "target": _target(step.shares, case.now, cause),
             "gates": _carried(case.seen.gates, cause) if same_stage else [],
         }
@@ -224,13 +225,14 @@ def _noted(case: Case) -> Attempt:
     update: dict[str, object] = {
         "gates": gates or attempt.gates,
         "unready_since": None,
-        "metrics_lost_since": None,
+        "metrics_lost_since": None if gates else attempt.metrics_lost_since,
+        "blind_for": case.blind or None,
     }
     if case.has_traffic and case.seen.candidate not in {Endpoints.READY, Endpoints.UNKNOWN}:
-        update["unready_since"] = attempt.unready_since or case.now
+        update["unready_since"] = min(attempt.unready_since or case.now, case.now)
     if any(is_lost(gate) for gate in gates):
-        update["metrics_lost_since"] = attempt.metrics_lost_since or case.now
-    if attempt.applied_at is None and attempt.rollback is None and _is_applied(case):
+        update["metrics_lost_since"] = min(attempt.metrics_lost_since or case.now, case.now)
+    if attempt.applied_at is None and attempt.rollback is None and _is_applied(case) and not case.is_clock_wrong:
         update["applied_at"] = case.now
     return attempt.model_copy(update=update)
 

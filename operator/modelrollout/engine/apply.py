@@ -4,10 +4,12 @@ An increase is written down before it happens. A rollback is too, but nothing ma
 API server refuses the status for any reason but a conflict, the route is written all the same.
 """
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import structlog
 
+from modelrollout.core.events import Event
 from modelrollout.core.projection import Decision, RouteWrite
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import Blocked, Foreign, Routed
@@ -49,17 +51,26 @@ class Applier:
             except (Conflict, Gone, Refused, Unavailable):
                 # Status says by now what has happened: a later pass would find nothing new to tell.
                 if refused is None:
-                    await self._tell(obj, decision)
+                    await self._tell(obj, decision.events)
                 raise
         if refused:
             raise refused
-        await self._tell(obj, decision)
+        await self._tell(obj, decision.events)
 
     async def _write_status(self, obj: dict[str, Any], rollout: Rollout, decision: Decision) -> None:
         if decision.status == rollout.status and not rollout.ignored:
             return
         if patch := merge_patch(obj.get("status") or {}, decision.status.render()):
-            self._store.put(await self._cluster.patch_status(rollout.namespace, rollout.name, rollout.guard, patch))
+            stands = await self._cluster.patch_status(rollout.namespace, rollout.name, rollout.guard, patch)
+            self._store.put(stands)
+            if lost := next(dropped_fields(patch, stands.get("status") or {}), None):
+                # What is not remembered cannot be relied on: nothing grows like this.
+                sentence = (
+                    f"the API server dropped status.{lost}: its CRD is older than this operator. Apply the CRDs that came"
+                    " with it; until then no traffic moves but by a rollback"
+                )
+                await self._tell(obj, (Event("Warning", "StatusPruned", "Write", sentence),))
+                raise Refused(sentence)
 
     async def _write_route(self, write: RouteWrite) -> None:
         driver = self._drivers.of(write.place.traffic)
@@ -86,9 +97,9 @@ class Applier:
             case _:
                 return None
 
-    async def _tell(self, obj: dict[str, Any], decision: Decision) -> None:
+    async def _tell(self, obj: dict[str, Any], events: Iterable[Event]) -> None:
         """Log and post the events; one that cannot be posted is no reason to fail a pass."""
-        for event in decision.events:
+        for event in events:
             say = log.warning if event.type == "Warning" else log.info
             say(event.note, reason=event.reason)
             try:
@@ -105,3 +116,21 @@ def merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
             before = old.get(key)
             patch[key] = merge_patch(before, value) if isinstance(value, dict) and isinstance(before, dict) else value
     return patch
+
+
+def dropped_fields(sent: Mapping[str, Any], stands: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the fields of a merge patch that are not there afterwards: an API server drops what its CRD does not know."""
+    for key, value in sent.items():
+        if value is None:
+            continue
+        if key not in stands:
+            yield key
+            continue
+        for part, kept in zip(_parts(value), _parts(stands[key]), strict=False):
+            yield from (f"{key}.{field}" for field in dropped_fields(part, kept))
+
+
+def _parts(value: object) -> list[Mapping[str, Any]]:
+    """Return the objects in a value: itself, or the items of a list."""
+    items = value if isinstance(value, list) else [value]
+    return [item if isinstance(item, Mapping) else {} for item in items]

@@ -2,15 +2,15 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from modelrollout.api.status import GateStatus
 from modelrollout.api.traffic import Traffic
 from modelrollout.api.versions import ServiceRef
 from modelrollout.core.case import Observed, is_under_way, is_urgent, place_of
-from modelrollout.core.evidence import Answer, Question
-from modelrollout.core.looking import judge_all, questions
+from modelrollout.core.evidence import Answer, Gap, NoData, Question
+from modelrollout.core.looking import blind_time, judge_all, last_look, questions, unseen_gap
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Place
 from modelrollout.engine.memory import Notes, next_look
@@ -26,11 +26,14 @@ class Drivers:
     """One driver for each kind of traffic."""
 
     http_route: Driver
+    grpc_route: Driver
     traefik_service: Driver
 
     def of(self, traffic: Traffic) -> Driver:
         """Return the driver for this kind of routing object."""
-        return self.traefik_service if traffic.traefik_service else self.http_route
+        if traffic.traefik_service:
+            return self.traefik_service
+        return self.grpc_route if traffic.grpc_route else self.http_route
 
 
 class Observer:
@@ -67,6 +70,9 @@ class Observer:
             metrics=self._metrics_problem(rollout),
             gates=gates,
             looked=looked,
+            skew=self._cluster.clock_skew(),
+            unseen=_unseen(rollout, notes),
+            contested=notes.is_contested(now),
         )
 
     async def _capabilities(self, driver: Driver, place: Place) -> Capabilities | Blocked:
@@ -106,22 +112,38 @@ class Observer:
         if due is None or now < due:
             return notes.gates, False
         asked = questions(rollout, driver.kind, driver.name_of(place), now)
-        answers = await self._ask(asked, notes)
+        # The first look after a start or a take-over: what of the time since the last one is in the metrics?
+        gap = None if notes.looked_at else unseen_gap(rollout, driver.kind, driver.name_of(place), now)
+        answers, covered = await self._ask(asked, gap, notes)
+        if gap:
+            notes.unseen = gap.since, blind_time(gap, covered)
         notes.gates, notes.looked_at = judge_all(rollout, answers, now, notes.gates), now
         return notes.gates, True
 
-    async def _ask(self, asked: dict[str, Question], notes: Notes) -> dict[str, Answer]:
-        """Ask all at once; give up as soon as a rollback is asked for."""
+    async def _ask(self, asked: dict[str, Question], gap: Gap | None, notes: Notes) -> tuple[dict[str, Answer], float]:
+        """Ask all at once; give up as soon as a rollback is asked for. What nobody can say was not covered."""
         answers = {name: asyncio.ensure_future(self._source.measure(question)) for name, question in asked.items()}
+        covered = [asyncio.ensure_future(self._source.covered(gap))] if gap and gap.needs_source else []
         stop = asyncio.ensure_future(notes.interrupt.wait())
-        open_ones: set[asyncio.Future[Any]] = set(answers.values())
+        open_ones: set[asyncio.Future[Any]] = {*answers.values(), *covered}
         try:
             while open_ones and not stop.done():
                 _, still = await asyncio.wait({stop, *open_ones}, return_when=asyncio.FIRST_COMPLETED)
                 open_ones = still - {stop}
             if open_ones:
                 raise Interrupted
-            return {name: answer.result() for name, answer in answers.items()}
+            seen = next((answer.result() for answer in covered), 0.0)
+            return {name: answer.result() for name, answer in answers.items()}, 0.0 if isinstance(
+                seen, NoData
+            ) else seen
         finally:
-            for waiting in (stop, *answers.values()):
+            for waiting in (stop, *answers.values(), *covered):
                 waiting.cancel()
+
+
+def _unseen(rollout: Rollout, notes: Notes) -> timedelta:
+    """Return how long nobody looked at the step, as long as status does not say so: a failed write loses nothing."""
+    attempt = rollout.status.attempt
+    if attempt and notes.unseen and notes.unseen[0] == last_look(attempt):
+        return notes.unseen[1]
+    return timedelta(0)

@@ -9,7 +9,7 @@ from modelrollout.api.metrics import Metrics
 from modelrollout.api.status import ModelRolloutStatus
 from modelrollout.api.versions import ServiceRef, Workload
 from modelrollout.core.events import Event
-from modelrollout.core.evidence import Answer, Question
+from modelrollout.core.evidence import Answer, Gap, NoData, Question
 from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Place, Route, Shares
 
 
@@ -84,6 +84,10 @@ class Source(Protocol):
         """Return what the source knows, within its own time limit."""
         ...
 
+    async def covered(self, gap: Gap) -> float | NoData:
+        """Return the fraction of a span that the source saw, from 0 to 1, within its own time limit."""
+        ...
+
 
 class Cluster(Protocol):
     """The API server, as far as the engine needs it. Each method may raise the four errors above."""
@@ -106,6 +110,10 @@ class Cluster(Protocol):
 
     def endpoints(self, namespace: str, service: ServiceRef) -> Endpoints:
         """Return what stands behind a Service, as the watches last said."""
+        ...
+
+    def clock_skew(self) -> timedelta | None:
+        """Return how far this clock is ahead of the API server's, `None` where that is not known yet."""
         ...
 
     async def workload_problem(self, namespace: str, workload: Workload) -> str | None:

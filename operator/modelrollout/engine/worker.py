@@ -49,11 +49,20 @@ class Engine:
         self._limits = limits
         self._telemetry = telemetry
         self._memory = Memory()
+        self._is_working = False
+        self._passes: dict[Key, float] = {}
 
-    def seen(self, obj: dict[str, Any]) -> None:
-        """Take note of a rollout as the watch has it."""
-        if self._store.put(obj):
+    @property
+    def longest_pass(self) -> float:
+        """Seconds that the longest of the passes under way has been so; 0 without any."""
+        return asyncio.get_running_loop().time() - min(self._passes.values()) if self._passes else 0.0
+
+    def seen(self, obj: dict[str, Any]) -> bool:
+        """Take note of a rollout as the watch has it; return whether it was news."""
+        is_news = self._store.put(obj)
+        if is_news:
             self._wake(obj["metadata"]["uid"])
+        return is_news
 
     def dropped(self, obj: dict[str, Any]) -> None:
         """Take note that a rollout is gone; its route keeps its last shares."""
@@ -64,7 +73,7 @@ class Engine:
 
     def touched(self, names: Iterable[tuple[str, str]]) -> None:
         """Take note that a Service or routing object of such a namespace and name has changed."""
-        for name in names:
+        for name in names if self._is_working else ():
             for key in self._store.concerned(*name):
                 self._queue.add(key)
 
@@ -72,16 +81,27 @@ class Engine:
         """Work until cancelled. Some workers serve rollbacks only, so that slow metrics never occupy all of them.
 
         Before `complete` is set, the copies of what is watched may lack something that is there: until then only
-        rollbacks are worked on.
+        rollbacks are worked on. It begins with nothing remembered and everything due, and may be run again: in
+        between, the engine takes note of objects and does nothing.
         """
-        async with asyncio.TaskGroup() as group:
-            for _ in range(URGENT_WORKERS):
-                group.create_task(self._work(urgent_only=True))
-            await complete.wait()
-            for _ in range(workers):
-                group.create_task(self._work(urgent_only=False))
+        self._memory = Memory()
+        self._is_working = True
+        for stored in self._store.all():
+            self._wake(stored.rollout.uid)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(URGENT_WORKERS):
+                    group.create_task(self._work(urgent_only=True))
+                await complete.wait()
+                for _ in range(workers):
+                    group.create_task(self._work(urgent_only=False))
+        finally:
+            self._is_working = False
+            self._queue.clear()
 
     def _wake(self, key: Key) -> None:
+        if not self._is_working:
+            return
         if is_urgent(self._store.get(key).rollout):
             self._memory.interrupt(key)
             self._queue.add(key, Lane.ROLLBACK)
@@ -98,7 +118,7 @@ class Engine:
 
     async def _guarded_pass(self, key: Key) -> None:
         """Run a pass and turn each way of failing into when to come back."""
-        started = asyncio.get_running_loop().time()
+        self._passes[key] = started = asyncio.get_running_loop().time()
         outcome = "ok"
         try:
             await self._pass(key)
@@ -124,6 +144,7 @@ class Engine:
             log.exception("pass failed")
             self._back_off(key)
         finally:
+            del self._passes[key]
             self._telemetry.pass_ended(outcome, asyncio.get_running_loop().time() - started)
             structlog.contextvars.clear_contextvars()
 
@@ -140,13 +161,13 @@ class Engine:
         decision = decide(Case(rollout, seen, self._clock(), self._limits))
         await self._applier.apply(obj, rollout, decision)
         self._telemetry.decided(rollout.status, decision.status)
+        notes.note_write(decision.write, seen.route, now)
         self._plan_next(key, decision)
 
     def _plan_next(self, key: Key, decision: Decision) -> None:
         now = self._clock()
         rollout = self._store.get(key).rollout
         notes = self._memory.of(rollout)
-        notes.writes_in_a_row = notes.writes_in_a_row + 1 if decision.write else 0
         at = decision.look_again_at
         if notes.writes_in_a_row > WRITES_AT_ONCE:
             # Something undoes what we write, under our own name: another operator. Do not race it.

@@ -61,12 +61,13 @@ class WorkQueue:
         heapq.heappush(self._heap, (due, next(self._tie), key))
         self._arm()
 
-    def close(self) -> None:
-        """Let no timer go off any more."""
+    def clear(self) -> None:
+        """Forget what is due and what is planned; nothing goes off any more until something is added."""
         if self._timer:
             self._timer.cancel()
-        self._heap.clear()
-        self._delayed.clear()
+        self._timer = None
+        for keys in (*self._ready.values(), self._heap, self._delayed, self._lanes, self._due_since, self._again):
+            keys.clear()
 
     def forget(self, key: Key) -> None:
         """Drop what is planned for the key; a run under way is not disturbed."""

@@ -13,6 +13,9 @@ Op = Literal["=", "!=", "=~", "!~"]
 REMEMBERED = timedelta(hours=1)
 """How far before the window a series is looked for, to tell an old one from a newborn."""
 
+MOMENTS = 1000
+"""How many moments of a span are looked at, at most."""
+
 CLOCK = PromQL("time()")
 
 PART = "part"
@@ -91,6 +94,16 @@ def count(selector: Selector, window: timedelta) -> PromQL:
 def age(selector: Selector) -> PromQL:
     """Return the seconds from the newest sample to the time of evaluation; empty where scraping has stopped."""
     return PromQL(f"time() - max(timestamp({selector}))")
+
+
+def coverage(selector: Selector, window: timedelta, freshness: timedelta) -> PromQL:
+    """Return the fraction of `window` at whose moments a sample was no older than `freshness`; empty for none.
+
+    It is looked at moments `freshness` apart, at 1,000 at most.
+    """
+    moments = f"{_span(window)}:{_span(max(freshness, window / MOMENTS))}"
+    seen = f"count_over_time(group(last_over_time({selector}[{_span(freshness)}]))[{moments}])"
+    return PromQL(f"{seen} / count_over_time(vector(1)[{moments}])")
 
 
 def bounds(histogram: Selector, window: timedelta) -> PromQL:

@@ -2,22 +2,23 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from modelrollout.api.fields import render_duration
 from modelrollout.api.gates import Gate, Value
 from modelrollout.api.metrics import Metrics
-from modelrollout.core.evidence import Answer, Counted, Measured, NoData, Question, Track, Unknown
+from modelrollout.core.evidence import Answer, Counted, Gap, Measured, NoData, Question, Track, Unknown
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import Blocked
 from modelrollout.engine.ports import Clock
+from modelrollout.metrics import queries
 from modelrollout.metrics.answers import number_of
 from modelrollout.metrics.batches import Batches
 from modelrollout.metrics.clocks import SourceClock
 from modelrollout.metrics.config import SourceConfig
-from modelrollout.metrics.counting import Look, ask_age, counting_of, judged_series, staleness
+from modelrollout.metrics.counting import Ask, Look, ask_age, counting_of, judged_series, staleness
 from modelrollout.metrics.presets import Signals, signals_of
 from modelrollout.metrics.prometheus import OnCall, PrometheusSource
 from modelrollout.metrics.queries import PromQL
@@ -77,6 +78,26 @@ class Sources:
             _log.exception("gate not measured", gate=gate.name, source=name)
             return NoData(Unknown.MALFORMED, f"gate {gate.name} met a fault of the operator's own: see its log")
 
+    async def covered(self, gap: Gap) -> float | NoData:
+        """Return the fraction of a gap that the source saw, by one query within its own time limit."""
+        name = gap.metrics.source
+        if problem := self.check(gap.metrics, gap.gates):
+            return NoData(Unknown.REFUSED, problem.message)
+        label, limit = self._configs[name].namespace_label, self._configs[name].timeout
+        try:
+            requests = signals_of(gap.metrics, gap.candidate, label).requests
+            look = self._look(name, gap.candidate, gap.until, gap.length)
+            query = queries.coverage(requests, gap.length, gap.freshness)
+            async with asyncio.timeout(limit / timedelta(seconds=1)):
+                (found,) = await look.numbers([Ask(query, "what it saw")])
+        except TimeoutError:
+            return NoData(Unknown.TIMED_OUT, f"source {name} did not answer within {render_duration(limit)}")
+        except ValueError as error:
+            return NoData(Unknown.REFUSED, f"source {name} cannot be asked what it saw: {error}")
+        if isinstance(found, NoData):
+            return 0.0 if found.reason is Unknown.NO_DATA else found
+        return min(1.0, max(0.0, found))
+
     async def close(self) -> None:
         """End all threads and connections."""
         for batches in self._batches.values():
@@ -87,11 +108,14 @@ class Sources:
         name, gate = question.metrics.source, question.gate
         if problem := await self._watches[name].problem():
             return problem
-        asker = f"{question.candidate.namespace}/{question.candidate.route_name}"
-        look = Look(name, self._batches[name], asker, question.until, question.until - question.since)
+        look = self._look(name, question.candidate, question.until, question.until - question.since)
         if gate.value is not None:
             return await _measured(look, gate.name, gate.value)
         return await _counted(look, question, self._configs[name].namespace_label)
+
+    def _look(self, name: str, candidate: Track, until: datetime, window: timedelta) -> Look:
+        asker = f"{candidate.namespace}/{candidate.route_name}"
+        return Look(name, self._batches[name], asker, until, window)
 
 
 def _missing(gate: Gate, signals: Signals, config: SourceConfig) -> Blocked | None:

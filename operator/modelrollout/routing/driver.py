@@ -98,6 +98,7 @@ class RouteDriver:
 
         Raises:
             Conflict: the route is no longer as `guard` knew it.
+            Gone: the namespace is ending, nothing can be made there any more.
             Refused: what `read` calls `Blocked`, and what the API server's validation says.
             ValueError: these shares need a baseline, and the place has none.
         """
@@ -112,7 +113,9 @@ class RouteDriver:
             raise Refused(missing.message)
         try:
             made = await self._objects.create(self._resource, place.namespace, shape.fresh(place, shares))
-        except Gone as error:  # A path that the server does not have: no such namespace, or no such kind.
+        except Gone as error:  # A path that the server does not have: no such kind, or the namespace is ending.
+            if await self._objects.serves(self._resource):
+                raise
             raise Refused(self._not_installed().message) from error
         return _route_of(shape, made, place)
 

@@ -31,7 +31,7 @@ from modelrollout.engine.worker import Engine
 from modelrollout.engine.workqueue import WorkQueue
 from modelrollout.metrics.sources import Sources
 from modelrollout.routing.gateway import Gateways
-from modelrollout.routing.httproute import httproute_driver
+from modelrollout.routing.httproute import grpcroute_driver, httproute_driver
 from modelrollout.routing.traefikservice import traefikservice_driver
 from modelrollout.wiring.handlers import kopf_settings, register
 from modelrollout.wiring.health import serve
@@ -90,7 +90,9 @@ async def run(settings: Settings) -> None:
         registry.register(WorldMetrics(store, queue))
         gateways = Gateways(kubernetes, settings.gateway_mirror)
         drivers = Drivers(
-            http_route=httproute_driver(kubernetes, gateways), traefik_service=traefikservice_driver(kubernetes)
+            http_route=httproute_driver(kubernetes, gateways),
+            grpc_route=grpcroute_driver(kubernetes, gateways),
+            traefik_service=traefikservice_driver(kubernetes),
         )
         engine = Engine(
             store=store,
@@ -109,6 +111,7 @@ async def run(settings: Settings) -> None:
             store=store,
             resources=served,
             namespaces=settings.namespaces,
+            telemetry=metrics,
         )
         watch = kopf.OperatorRegistry()
         register(watch, engine=engine, world=world, resources=served, login=_login(settings))
