@@ -34,7 +34,10 @@ def holding(since: float = 100.0) -> Standing:
         pytest.param(fresh().saw(OTHERS, 100).saw(OTHERS, 102.8), 102.9, Wait(103), id="waits for its end exactly"),
         pytest.param(fresh().saw(OTHERS, 100).saw(OTHERS, 102.8), 103, Write("7", 5), id="takes what has stood still"),
         pytest.param(
-            fresh().saw(OTHERS, 100).saw(replace(OTHERS, guard="8"), 102.8), 103, Wait(103.3), id="a renewal counts anew"
+            fresh().saw(OTHERS, 100).saw(replace(OTHERS, guard="8"), 102.8),
+            103,
+            Wait(103.3),
+            id="a renewal counts anew",
         ),
         pytest.param(
             fresh().saw(replace(OTHERS, duration=10), 100).saw(replace(OTHERS, duration=10), 109),
@@ -43,13 +46,19 @@ def holding(since: float = 100.0) -> Standing:
             id="the holder's own duration counts, not ours",
         ),
         pytest.param(
-            fresh().saw(replace(OTHERS, duration=1e9), 100), 160, Write("7", 5), id="an absurd duration ends in a minute"
+            fresh().saw(replace(OTHERS, duration=1e9), 100),
+            160,
+            Write("7", 5),
+            id="an absurd duration ends in a minute",
         ),
         pytest.param(fresh().saw(RELEASED, 100), 100, Write("9", 6), id="takes at once what was given back"),
         pytest.param(fresh().saw(MINE, 100), 100, Write("8", 6), id="takes at once what is in its own name"),
         pytest.param(fresh().saw(None, 100), 100, Create(), id="makes one that is missing, in nobody's name"),
         pytest.param(
-            fresh().saw(None, 99).saw(NEW, 100).saw(NEW, 102.9), 102.95, Wait(103), id="and waits as if somebody held it"
+            fresh().saw(None, 99).saw(NEW, 100).saw(NEW, 102.9),
+            102.95,
+            Wait(103),
+            id="and waits as if somebody held it",
         ),
         pytest.param(fresh().saw(NEW, 100), 103, Write("1", 1), id="takes the new one in the end"),
         pytest.param(holding(), 100.2, Wait(101), id="the holder waits"),
@@ -182,9 +191,9 @@ class AnyHistory(RuleBasedStateMachine):
         match message.step, message.answer:
             case Write(), Lease() as lease:
                 node.standing = node.standing.wrote(lease, message.sent_at, now)
-            case (Create() | Write()), (str() | None):
+            case ((Create() | Write()), (str() | None)):
                 node.standing = node.standing.outdated()
-            case (Create() | Look()), (Lease() | None) as lease:
+            case ((Create() | Look()), (Lease() | None) as lease):
                 node.standing = node.standing.saw(lease, now)
 
     @rule(i=st.integers(0, 2), times=st.integers(1, 12))

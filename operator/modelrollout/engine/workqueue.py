@@ -66,8 +66,13 @@ class WorkQueue:
         if self._timer:
             self._timer.cancel()
         self._timer = None
-        for keys in (*self._ready.values(), self._heap, self._delayed, self._lanes, self._due_since, self._again):
-            keys.clear()
+        for lane in self._ready.values():
+            lane.clear()
+        self._heap.clear()
+        for known in (self._delayed, self._due_since):
+            known.clear()
+        for lanes in (self._lanes, self._again):
+            lanes.clear()
 
     def forget(self, key: Key) -> None:
         """Drop what is planned for the key; a run under way is not disturbed."""
