@@ -58,9 +58,12 @@ class Applier:
         await self._tell(obj, decision.events)
 
     async def _write_status(self, obj: dict[str, Any], rollout: Rollout, decision: Decision) -> None:
-        if decision.status == rollout.status and not rollout.ignored:
-            return
-        if patch := status_patch(obj.get("status") or {}, rollout, decision.status.render()):
+        patch: dict[str, Any] = {}
+        if decision.status != rollout.status or rollout.ignored:
+            patch = status_patch(obj.get("status") or {}, rollout, decision.status.render())
+        # An empty patch changes nothing, but is a conflict if the rollout is no longer what was decided on. A route
+        # that is written without it could follow a status of long ago: after a restart a list may be that old.
+        if patch or decision.write:
             stands = await self._cluster.patch_status(rollout.namespace, rollout.name, rollout.guard, patch)
             self._store.put(stands)
             if lost := next(dropped_fields(patch, stands.get("status") or {}), None):

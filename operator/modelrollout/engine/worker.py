@@ -23,6 +23,16 @@ LONGEST_BACKOFF = 30.0
 LONGEST_URGENT_BACKOFF = 2.0
 URGENT_WORKERS = 2
 WRITES_AT_ONCE = 3
+CONFLICTS_AT_ONCE = 3
+
+
+def most_of_a_namespace(workers: int) -> dict[Lane, int]:
+    """Return how many passes of one namespace may be under way at once, out of each lane.
+
+    With so many of both, the workers that serve rollbacks only are still free for the others.
+    """
+    quarter = max(1, workers // 4)
+    return {Lane.ROLLBACK: quarter, Lane.NORMAL: max(1, workers - quarter)}
 
 
 class Engine:
@@ -134,7 +144,7 @@ class Engine:
         except Unavailable as error:
             outcome = "unavailable"
             log.warning("pass put off", error=str(error))
-            self._back_off(key, error.retry_after.total_seconds() if error.retry_after else 0.0)
+            self._back_off(key, _asked_to_wait(error))
         except Refused as error:
             outcome = "refused"
             log.error("pass refused by the API server", error=str(error))  # noqa: TRY400 - its sentence is enough
@@ -174,23 +184,36 @@ class Engine:
             self._queue.add_after(key, min(LONGEST_BACKOFF, 0.1 * 2 ** min(notes.writes_in_a_row, 20)))
         elif decision.write or (at is not None and at <= now):
             # Read back what was written, in the lane that the rollout is in.
-            self._queue.add(key, Lane.ROLLBACK if is_urgent(rollout) else Lane.NORMAL)
+            self._queue.add(key, _lane(urgent=is_urgent(rollout)))
         elif due := [moment for moment in (at, next_look(rollout, notes, now)) if moment]:
             self._queue.add_after(key, (min(due) - now).total_seconds())
 
     async def _read_again(self, key: Key) -> None:
-        """Get the object as it is now, and decide anew at once."""
+        """Get the object as it is now, and decide anew: at once, unless that has led nowhere several times in a row."""
         try:
             known = self._store.get(key).rollout
-            self._store.put(await self._cluster.get_rollout(known.namespace, known.name))
-            rollout = self._store.get(key).rollout
+            found = await self._cluster.get_rollout(known.namespace, known.name)
         except Gone:
             self._forget(key)
         except (Refused, Unavailable) as error:
             log.warning("could not read the rollout again", error=str(error))
-            self._back_off(key)
+            self._back_off(key, _asked_to_wait(error))
         else:
-            self._queue.add(key, Lane.ROLLBACK if is_urgent(rollout) else Lane.NORMAL)
+            if found["metadata"]["uid"] != key:  # It was deleted, and another one has its name.
+                self._forget(key)
+                self.seen(found)
+                return
+            self._store.put(found)
+            self._come_back(key)
+
+    def _come_back(self, key: Key) -> None:
+        """Have the key decided anew after a conflict."""
+        in_a_row = self._memory.conflicted(key)
+        urgent = is_urgent(self._store.get(key).rollout)
+        if in_a_row <= CONFLICTS_AT_ONCE:
+            self._queue.add(key, _lane(urgent=urgent))
+        else:  # What we are told is old, or somebody writes all the time: asking faster makes it no newer.
+            self._queue.add_after(key, _backoff(in_a_row - CONFLICTS_AT_ONCE, urgent=urgent), _lane(urgent=urgent))
 
     def _back_off(self, key: Key, at_least: float = 0.0) -> None:
         """Come back later: exponentially, with jitter; a rollback comes back within two seconds."""
@@ -199,11 +222,25 @@ class Engine:
             urgent = is_urgent(self._store.get(key).rollout)
         except Gone:
             return
-        longest = LONGEST_URGENT_BACKOFF if urgent else LONGEST_BACKOFF
-        wait = min(longest, 0.1 * 2 ** min(failures, 20)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-        self._queue.add_after(key, wait if urgent else max(wait, at_least))
+        wait = _backoff(failures, urgent=urgent)
+        self._queue.add_after(key, wait if urgent else max(wait, at_least), _lane(urgent=urgent))
 
     def _forget(self, key: Key) -> None:
         self._store.drop(key)
         self._memory.drop(key)
         self._queue.forget(key)
+
+
+def _lane(*, urgent: bool) -> Lane:
+    return Lane.ROLLBACK if urgent else Lane.NORMAL
+
+
+def _backoff(failures: int, *, urgent: bool) -> float:
+    """Return the seconds to wait after so many failures in a row, with jitter."""
+    longest = LONGEST_URGENT_BACKOFF if urgent else LONGEST_BACKOFF
+    return min(longest, 0.1 * 2.0 ** min(failures, 20)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+
+
+def _asked_to_wait(error: Refused | Unavailable) -> float:
+    """Return for how many seconds the server asked to be left alone."""
+    return error.retry_after.total_seconds() if isinstance(error, Unavailable) and error.retry_after else 0.0

@@ -25,7 +25,7 @@ from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
 from modelrollout.engine.ports import Gone, Refused, Unavailable
 from modelrollout.engine.store import Store
-from modelrollout.engine.worker import Engine
+from modelrollout.engine.worker import Engine, most_of_a_namespace
 from modelrollout.engine.workqueue import WorkQueue
 from modelrollout.metrics.sources import Sources
 from modelrollout.routing.gateway import Gateways
@@ -82,7 +82,8 @@ async def run(settings: Settings) -> None:
         identity = settings.identity or socket.gethostname()
         kubernetes = Kubernetes(server, world, clock=now, identity=identity)
         sources = _sources(settings, metrics)
-        store, queue = Store(), WorkQueue()
+        store = Store()
+        queue = WorkQueue(group_of=store.namespace_of, most=most_of_a_namespace(settings.workers))
         registry.register(WorldMetrics(store, queue))
         gateways = Gateways(kubernetes, settings.gateway_mirror)
         drivers = Drivers(
@@ -112,7 +113,6 @@ async def run(settings: Settings) -> None:
         watch = kopf.OperatorRegistry()
         register(watch, engine=engine, world=world, resources=served, login=_login(settings))
         await _run_all(settings, identity, registry, engine, sweeper, watch)
-        queue.clear()
         await sources.close()
     finally:
         await server.close()
