@@ -20,6 +20,7 @@ from local.kind import __main__ as kind
 from local.kind import manifests, steps
 from local.load import Load
 from local.paths import TOOLS
+from local.process import wait_until
 from local.release.image import IMAGE
 from local.release.lock import needed, operator_needs, read_lock
 from local.targets import TRAEFIK, TRAEFIK_ROLES
@@ -106,9 +107,7 @@ def test_the_acts_play_on_the_local_stack(files: Path, users: tuple[LocalCluster
         assert program == "kubectl"
         told = cluster.kubectl(*arguments)
         if number == 0:
-            before = load.snapshot()
-            while not load.since(before).versions["v1"]:  # a gateway without a route answers 404
-                pass
+            wait_until(lambda: load.snapshot().versions["v1"], "v1 to answer: before its route there are 404s")
             served = load.snapshot()
 
     seen = load.since(served)
@@ -122,7 +121,7 @@ def test_a_dry_run_writes_the_files_prints_every_command_and_runs_none(
 ):
     find_definitions(TRAEFIK_ROLES)
     monkeypatch.setattr(kind, "TOP", tmp_path)
-    monkeypatch.setattr(kind.subprocess, "run", lambda *_, **__: pytest.fail("something was run"))
+    monkeypatch.setattr("local.kind.__main__.subprocess.run", lambda *_, **__: pytest.fail("something was run"))
 
     code = kind.main(["--dry-run"])
 
@@ -135,7 +134,7 @@ def test_a_dry_run_writes_the_files_prints_every_command_and_runs_none(
 
 
 def test_without_its_programs_it_says_which(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setattr(kind.shutil, "which", lambda name: None if name == "kind" else f"/bin/{name}")
+    monkeypatch.setattr("local.kind.__main__.shutil.which", lambda name: None if name == "kind" else f"/bin/{name}")
 
     assert kind.main([]) == 1
     assert "not found: kind;" in capsys.readouterr().err
