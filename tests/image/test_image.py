@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
@@ -90,23 +89,6 @@ def test_the_operator_lives_in_it_as_in_a_pod_and_leaves_when_it_is_told(
         operator.kill()
 
     assert code == 0, operator.describe("did not end well")
-
-
-def test_the_first_process_ends_on_sigterm_while_it_starts(image: Image):
-    # Without a handler the first process ignores it; it has one before its imports, which take most of the start.
-    with subprocess.Popen(image.command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as operator:
-        wait_until(lambda: has_handler(first_process(operator.pid)), "the operator to have begun")
-        os.kill(first_process(operator.pid), signal.SIGTERM)
-        code = operator.wait(timeout=10)
-
-    assert code == 0
-
-
-def has_handler(process: int) -> bool:
-    """Return whether a process does something of its own on SIGTERM."""
-    status = Path(f"/proc/{process}/status").read_text("ascii")
-    caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt:")).split()[1], 16)
-    return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
 def is_ready() -> bool:
