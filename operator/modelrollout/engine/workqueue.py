@@ -66,8 +66,11 @@ class WorkQueue:
         if self._timer:
             self._timer.cancel()
         self._timer = None
-        for keys in (*self._ready.values(), self._heap, self._delayed, self._lanes, self._due_since, self._again):
-            keys.clear()
+        for lane in self._ready.values():
+            lane.clear()
+        self._heap.clear()
+        for by_key in (self._delayed, self._lanes, self._due_since, self._again):
+            by_key.clear()
 
     def forget(self, key: Key) -> None:
         """Drop what is planned for the key; a run under way is not disturbed."""

@@ -39,16 +39,24 @@ class Sweeper:
         self._resources = resources
         self._namespaces = list(namespaces) or None
         self.complete = asyncio.Event()
+        self._last: float | None = None
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the last complete sweep began; `None` before the first one has ended."""
+        return None if self._last is None else asyncio.get_running_loop().time() - self._last
 
     async def run(self) -> None:
         """Sweep until cancelled; one that fails is tried again soon."""
         while True:
+            began = asyncio.get_running_loop().time()
             try:
                 await self._sweep()
             except (Conflict, Gone, Refused, Unavailable) as error:
                 log.warning("the cluster could not be listed", error=str(error))
                 await asyncio.sleep(AGAIN_AFTER_FAILURE)
             else:
+                self._last = began
                 await asyncio.sleep(EVERY * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
 
     async def _sweep(self) -> None:
