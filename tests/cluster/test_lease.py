@@ -196,15 +196,17 @@ class AnyHistory(RuleBasedStateMachine):
             case ((Create() | Look()), (Lease() | None) as lease):
                 node.standing = node.standing.saw(lease, now)
 
-    @rule(i=st.integers(0, 2), other=st.integers(0, 2), times=st.integers(4, 16))
+    @rule(i=st.integers(0, 2), other=st.integers(0, 2), times=st.integers(4, 24))
     def is_told_late(self, i: int, other: int, times: int) -> None:
         """A process whose call arrives at once and is answered only after another has gone on for a while."""
-        if message := self.send(self.nodes[i]):
+        while not (message := self.send(self.nodes[i])) and self.nodes[i].waits_for is None:
+            self.real += 0.25
+        if message:
             self.server.take(message)
             self.is_well(other, times)
             self.is_answered(i)
 
-    @rule(i=st.integers(0, 2), other=st.integers(0, 2), times=st.integers(4, 16))
+    @rule(i=st.integers(0, 2), other=st.integers(0, 2), times=st.integers(4, 24))
     def is_cut_off(self, i: int, other: int, times: int) -> None:
         """A process whose calls arrive nowhere, while another goes on."""
         for _ in range(times):
