@@ -277,7 +277,8 @@ def _explain(error: ValidationError | SettingsError) -> str:
     said = []
     for item in error.errors():
         flag = ".".join(str(part) for part in item["loc"]).replace("_", "-")
-        said.append(f"--{flag}: {item['msg'].removeprefix('Value error, ')}")
+        sentence = item["msg"].removeprefix("Value error, ")
+        said.append(f"--{flag}: {sentence}" if flag else sentence)
     return "; ".join(said)
 
 
