@@ -17,7 +17,7 @@ from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
 from modelrollout.engine.ports import Gone
 from modelrollout.engine.store import Store
-from modelrollout.engine.worker import Engine
+from modelrollout.engine.worker import Engine, most_of_a_namespace
 from modelrollout.engine.workqueue import WorkQueue
 from modelrollout.routing.traefikservice import traefikservice_driver
 
@@ -168,7 +168,8 @@ class Stage:
     @asynccontextmanager
     async def engine(self, workers: int = 2) -> AsyncIterator[asyncio.Task[None]]:
         """Run an engine with a memory of its own; yields its task, and leaves none behind."""
-        store, queue = Store(), WorkQueue()
+        store = Store()
+        queue = WorkQueue(group_of=store.namespace_of, most=most_of_a_namespace(workers))
         drivers = Drivers(http_route=self.driver, grpc_route=self.driver, traefik_service=self.driver)
         engine = Engine(
             store=store,

@@ -188,8 +188,8 @@ def place_of(rollout: Rollout) -> Place | None:
         return None
     if last := attempt_in_force(rollout):
         baseline, candidate = last.baseline, last.candidate
-    elif candidate := rollout.wanted:
-        serving = serving_of(rollout)
+    elif wanted := rollout.wanted:
+        serving, candidate = serving_of(rollout), wanted
         # It serves already: one backend has everything.
         baseline = None if serving and serving.digest == candidate.digest else serving
     else:

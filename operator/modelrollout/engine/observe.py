@@ -1,6 +1,9 @@
 """The first part of a pass: look at the route, the backends, and, when it is time, at the metrics."""
 
 import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +18,13 @@ from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Foreign, Place, Route, Routed
 from modelrollout.engine.memory import Notes, next_look
 from modelrollout.engine.ports import Cluster, Driver, Refused, Source, Unavailable
+
+QUESTIONS_AT_ONCE = 8
+"""Of one pass: a rollout of 40 gates has its questions answered in turn, not at the others' expense."""
+
+
+OWN_QUERIES_AT_ONCE = 4
+"""Of one namespace: how long a query of a user's own takes is the user's doing, and a source has 16 threads."""
 
 
 class Interrupted(Exception):
@@ -43,6 +53,8 @@ class Observer:
         self._drivers = drivers
         self._source = source
         self._cluster = cluster
+        self._turn_to_judge = asyncio.Lock()
+        self._own_queries = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(OWN_QUERIES_AT_ONCE))
 
     async def observe(self, rollout: Rollout, notes: Notes, now: datetime) -> Observed:
         """Return what there is to see; metrics only when the next look is due, and never for a rollback.
@@ -114,8 +126,7 @@ class Observer:
         spec = rollout.spec
         if spec is None:
             return None
-        gates = {gate.name: gate for step in rollout.plan(has_baseline=True).steps for gate in step.gates}
-        return self._source.check(spec.metrics, tuple(gates.values()))
+        return self._source.check(spec.metrics, rollout.plan(has_baseline=True).gates)
 
     async def _gates(
         self, rollout: Rollout, notes: Notes, driver: Driver, place: Place, now: datetime
@@ -130,12 +141,39 @@ class Observer:
         answers, covered = await self._ask(asked, gap, notes)
         if gap:
             notes.unseen = gap.since, blind_time(gap, covered)
-        notes.gates, notes.looked_at = judge_all(rollout, answers, now, notes.gates), now
+        notes.gates, notes.looked_at = await self._judge(rollout, answers, notes, now), now
         return notes.gates, True
 
+    async def _judge(
+        self, rollout: Rollout, answers: Mapping[str, Answer], notes: Notes, now: datetime
+    ) -> tuple[GateStatus, ...]:
+        """Judge a gate at a time, in turn with the other passes that judge, and let the loop go round in between.
+
+        So a rollback waits for one gate, however many rollouts of however many gates are being judged.
+        """
+        verdicts: list[GateStatus] = []
+        judging = judge_all(rollout, answers, now, notes.gates)
+        while True:
+            async with self._turn_to_judge:
+                if verdicts:
+                    await asyncio.sleep(0)
+                if notes.interrupt.is_set():
+                    raise Interrupted
+                verdict = next(judging, None)
+                if verdict is None:
+                    return tuple(verdicts)
+                verdicts.append(verdict)
+
     async def _ask(self, asked: dict[str, Question], gap: Gap | None, notes: Notes) -> tuple[dict[str, Answer], float]:
-        """Ask all at once; give up as soon as a rollback is asked for. What nobody can say was not covered."""
-        answers = {name: asyncio.ensure_future(self._source.measure(question)) for name, question in asked.items()}
+        """Ask some at once; give up as soon as a rollback is asked for. What nobody can say was not covered."""
+        few = asyncio.Semaphore(QUESTIONS_AT_ONCE)
+
+        async def measure(question: Question) -> Answer:
+            turn = self._own_queries[question.candidate.namespace] if question.gate.value else nullcontext()
+            async with few, turn:
+                return await self._source.measure(question)
+
+        answers = {name: asyncio.ensure_future(measure(question)) for name, question in asked.items()}
         covered = [asyncio.ensure_future(self._source.covered(gap))] if gap and gap.needs_source else []
         stop = asyncio.ensure_future(notes.interrupt.wait())
         open_ones: set[asyncio.Future[Any]] = {*answers.values(), *covered}

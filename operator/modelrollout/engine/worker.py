@@ -26,6 +26,15 @@ WRITES_AT_ONCE = 3
 CONFLICTS_AT_ONCE = 3
 
 
+def most_of_a_namespace(workers: int) -> dict[Lane, int]:
+    """Return how many passes of one namespace may be under way at once, out of each lane.
+
+    With so many of both, the workers that serve rollbacks only are still free for the others.
+    """
+    quarter = max(1, workers // 4)
+    return {Lane.ROLLBACK: quarter, Lane.NORMAL: max(1, workers - quarter)}
+
+
 class Engine:
     """Objects in, passes out. `seen`, `dropped` and `touched` only take note; the workers do the rest."""
 
@@ -229,7 +238,7 @@ def _lane(*, urgent: bool) -> Lane:
 def _backoff(failures: int, *, urgent: bool) -> float:
     """Return the seconds to wait after so many failures in a row, with jitter."""
     longest = LONGEST_URGENT_BACKOFF if urgent else LONGEST_BACKOFF
-    return min(longest, 0.1 * 2 ** min(failures, 20)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+    return min(longest, 0.1 * 2.0 ** min(failures, 20)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
 
 
 def _asked_to_wait(error: Refused | Unavailable) -> float:
