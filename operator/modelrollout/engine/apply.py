@@ -48,7 +48,9 @@ class Applier:
         if decision.write:
             try:
                 await self._write_route(decision.write)
-            except (Conflict, Gone, Refused, Unavailable):
+            except (Conflict, Gone, Refused, Unavailable) as error:
+                if isinstance(error, Refused):
+                    await self._tell(obj, (Event("Warning", "RouteRefused", "Write", str(error)),))
                 # Status says by now what has happened: a later pass would find nothing new to tell.
                 if refused is None:
                     await self._tell(obj, decision.events)

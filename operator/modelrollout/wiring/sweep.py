@@ -17,6 +17,7 @@ log = structlog.get_logger(__name__)
 
 EVERY = 180.0
 AGAIN_AFTER_FAILURE = 2.0
+AGAIN_AFTER_REFUSAL = 30.0
 
 
 class OnMissed(Protocol):
@@ -63,7 +64,10 @@ class Sweeper:
             began = asyncio.get_running_loop().time()
             try:
                 await self._sweep()
-            except (Conflict, Gone, Refused, Unavailable) as error:
+            except Refused as error:
+                log.error("not all of the cluster may be listed", error=str(error))  # noqa: TRY400 - it says it all
+                await asyncio.sleep(AGAIN_AFTER_REFUSAL)
+            except (Conflict, Gone, Unavailable) as error:
                 log.warning("the cluster could not be listed", error=str(error))
                 await asyncio.sleep(AGAIN_AFTER_FAILURE)
             else:
@@ -71,13 +75,20 @@ class Sweeper:
                 await asyncio.sleep(EVERY * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
 
     async def _sweep(self) -> None:
+        refused: Refused | None = None
         for resource in self._resources:
             scope = None if resource == "gatewayclasses" else self._namespaces
-            found = await self._kubernetes.relist(resource, scope)
+            try:
+                found = await self._kubernetes.relist(resource, scope)
+            except Refused as error:  # Rollouts that do not need this kind go on; the others' own calls say what lacks.
+                refused = error
+                continue
             self._engine.touched(found)
             self._count(resource, len(found))
         self.complete.set()
         await self._sweep_rollouts()
+        if refused:
+            raise refused
         self._is_first = False
 
     async def _sweep_rollouts(self) -> None:
