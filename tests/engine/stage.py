@@ -87,7 +87,8 @@ class Noted:
 class Stage:
     """The world that engines share. `before` and `after` see each call of an engine and may raise in its place.
 
-    `shares` is every change of the route, as what Services answer and what is copied where.
+    `shares` is every change of the route, as what Services answer and what is copied where. While it is `deaf`, no
+    watch tells anything.
     """
 
     def __init__(self, **changes: Any) -> None:
@@ -101,6 +102,7 @@ class Stage:
         self.telemetry = Noted()
         self.shares: list[str] = []
         self.writes: list[Call] = []
+        self.deaf = False
         self._engines: list[Engine] = []
         self._names: set[str] = set()
         self._news = asyncio.Event()
@@ -220,6 +222,8 @@ class Stage:
             self.shares.append(now)
 
     def _deliver(self) -> None:
+        if self.deaf:
+            return
         for engine in self._engines:
             for name in self._names:
                 engine.seen(self.api.object(ROLLOUTS, "models", name))
