@@ -32,7 +32,7 @@ demo: $(STAMP)  ## Watch a model being promoted, a bad one caught, and an on-cal
 	@$(BIN)/python -m local.demo $(if $(KEEP),--keep)
 
 test: $(STAMP)  ## Run all tests, on a real control plane, Traefik and Prometheus.
-	@$(BIN)/python -m local.build kube prometheus helm envoy-gateway
+	@$(BIN)/python -m local.build kube prometheus helm envoy-gateway kubeconform checkov
 	@$(BIN)/python -m pytest $(ARGS)
 
 unit: $(STAMP)  ## Run the tests that need no cluster, in under 30 seconds.
@@ -60,8 +60,9 @@ image: $(STAMP)  ## Build the image with docker, podman or buildah (BASE=debian:
 release: $(STAMP)  ## Put wheel, sdist, chart, bill of materials, licences and check sums into dist/.
 	@$(BIN)/python -m local.release
 
-lint-chart: $(STAMP)  ## Lint the chart with helm.
-	@"$$($(BIN)/python -m local.build helm | sed -n 's/^helm: //p')" lint --strict charts/modelrollout
+lint-chart: $(STAMP)  ## Lint the chart and the Dockerfile with helm, kubeconform and checkov.
+	@$(BIN)/python -m local.build kube prometheus helm kubeconform checkov
+	@$(BIN)/python -m pytest -q tests/charts/test_lint.py tests/charts/test_schemas.py tests/charts/test_checkov.py $(ARGS)
 
 generate: $(STAMP)  ## Write crds/, the chart's copy of them, and docs/api.md from the models.
 	@$(BIN)/python -m modelrollout.api.crd --write
@@ -74,6 +75,8 @@ kind: $(STAMP)  ## Say what runs on kind today.
 lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml (needs uv).
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --all-extras --upgrade --quiet \
 	  pyproject.toml -o requirements.lock
+	cd local/tools/checkov && uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --upgrade --quiet requirements.in -o requirements.lock
 
 clean:  ## Remove what was made in this folder; built programs stay in the user's cache.
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache logs

@@ -45,6 +45,7 @@ TARGETS = {
         # Static, file and http discovery stay; the rest is two thirds of the build.
         Target("prometheus", {"prometheus": "github.com/prometheus/prometheus/cmd/prometheus"}, tags="remove_all_sd"),
         Target("helm", {"helm": "helm.sh/helm/v3/cmd/helm"}),
+        Target("kubeconform", {"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"}),
         Target(
             "envoy-gateway",
             {"envoy-gateway": "github.com/envoyproxy/gateway/cmd/envoy-gateway"},
@@ -87,4 +88,10 @@ ENVOY_GATEWAY = Definitions(
     "h1:vAVp6/AlBXJ1aOhp1mxL7fNEzVEfjADUguUhm2wzxQY=",
     # The one kind that is used here; it goes without the others.
     "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_envoyproxies.yaml",
+)
+PROMETHEUS_OPERATOR = Definitions(
+    "prometheus-operator",
+    "github.com/prometheus-operator/prometheus-operator@v0.85.0",
+    "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
+    "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
 )

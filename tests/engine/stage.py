@@ -17,7 +17,7 @@ from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
 from modelrollout.engine.ports import Gone
 from modelrollout.engine.store import Store
-from modelrollout.engine.worker import Engine
+from modelrollout.engine.worker import Engine, most_of_a_namespace
 from modelrollout.engine.workqueue import WorkQueue
 from modelrollout.routing.traefikservice import traefikservice_driver
 
@@ -25,7 +25,7 @@ from tests.core.builders import spec
 from tests.support.fake_api import ROLLOUTS, Call, FakeApi
 from tests.support.virtual_time import virtual_now
 
-LIMITS = Limits(min_interval=timedelta(seconds=1), status_refresh=timedelta(seconds=60))
+LIMITS = Limits(min_interval=timedelta(seconds=1), status_refresh=timedelta(hours=1))
 ROUTES = "traefikservices"
 WATCH_DELAY = 0.005
 # So long that nothing has to be tuned, so short that a whole rollout is a hundred passes.
@@ -106,6 +106,7 @@ class Stage:
         self._engines: list[Engine] = []
         self._names: set[str] = set()
         self._news = asyncio.Event()
+        self._version = 0
         for version in ("v1", "v2", "v3"):
             self.api.set_backend("models", f"fraud-{version}")
         self._spec = spec(**{"stages": STAGES, "analysis": ANALYSIS, **changes})
@@ -169,8 +170,9 @@ class Stage:
     @asynccontextmanager
     async def engine(self, workers: int = 2) -> AsyncIterator[asyncio.Task[None]]:
         """Run an engine with a memory of its own; yields its task, and leaves none behind."""
-        store, queue = Store(), WorkQueue()
-        drivers = Drivers(http_route=self.driver, traefik_service=self.driver)
+        store = Store()
+        queue = WorkQueue(group_of=store.namespace_of, most=most_of_a_namespace(workers))
+        drivers = Drivers(http_route=self.driver, grpc_route=self.driver, traefik_service=self.driver)
         engine = Engine(
             store=store,
             queue=queue,
@@ -191,7 +193,7 @@ class Stage:
             yield task
         finally:
             self._engines.remove(engine)
-            queue.close()
+            queue.clear()
             task.cancel()
             await asyncio.wait({task})
 
@@ -213,7 +215,9 @@ class Stage:
         if call.verb in {"create", "patch", "patch status"}:
             self.writes.append(call)
             self._note_shares()
-            self.deliver()
+            if self._version != self.api._version:  # A write that changes nothing is no news to a watch.
+                self._version = self.api._version
+                self.deliver()
         self.after(call)
 
     def _note_shares(self) -> None:

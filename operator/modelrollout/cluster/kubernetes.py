@@ -28,6 +28,7 @@ WATCHED = {
         Resource("", "v1", "services"),
         Resource("discovery.k8s.io", "v1", "endpointslices"),
         Resource("gateway.networking.k8s.io", "v1", "httproutes"),
+        Resource("gateway.networking.k8s.io", "v1", "grpcroutes"),
         Resource("gateway.networking.k8s.io", "v1", "gateways"),
         Resource("gateway.networking.k8s.io", "v1", "gatewayclasses"),
         Resource("traefik.io", "v1alpha1", "traefikservices"),
@@ -107,7 +108,8 @@ class Kubernetes:
         """Merge `body` into an object and return it, under the same strictness."""
         try:
             changed = await self._server.patch(WATCHED[resource], namespace, name, body, strict=True)
-        except Gone:
+        except (Conflict, Gone):
+            # Gone, or changed without the watch's word: what comes next is read from the server.
             self._world.forget(resource, (namespace, name))
             raise
         self._world.remember(resource, changed)

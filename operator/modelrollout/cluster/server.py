@@ -18,6 +18,8 @@ from modelrollout.engine.ports import Conflict, Gone, Refused, Unavailable
 
 FIELD_MANAGER = "modelrollout-operator"
 PAGE = 500
+_JSON = "application/json"
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 _OUTCOMES = {Conflict: "conflict", Gone: "gone", Refused: "refused", Unavailable: "unavailable"}
 
 
@@ -48,10 +50,24 @@ def _ignore(verb: str, outcome: str, seconds: float) -> None:
     """Take no note."""
 
 
-async def connect(kubeconfig: Path | None, *, call_limit: timedelta, on_call: OnCall = _ignore) -> "ApiServer":
+class Fence(Protocol):
+    """Asked before each write."""
+
+    def __call__(self) -> timedelta:
+        """Return how long a write that is sent now may take at most.
+
+        Raises:
+            Unavailable: nothing may be written now.
+        """
+        ...
+
+
+async def connect(
+    kubeconfig: Path | None, *, call_limit: timedelta, on_call: OnCall = _ignore, fence: Fence | None = None
+) -> "ApiServer":
     """Return the API server that a kubeconfig names; without one, that of the pod we run in.
 
-    `call_limit` is how long any one call may take.
+    `call_limit` is how long any one call may take; every write passes `fence` as well.
 
     Raises:
         Unavailable: there is neither.
@@ -65,17 +81,20 @@ async def connect(kubeconfig: Path | None, *, call_limit: timedelta, on_call: On
             await load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
     except ConfigException as error:
         raise Unavailable(f"no credentials for the API server: {error}") from error
-    return ApiServer(ApiClient(configuration), call_limit=call_limit, on_call=on_call)
+    return ApiServer(ApiClient(configuration), call_limit=call_limit, on_call=on_call, fence=fence)
 
 
 class ApiServer:
     """Calls, each with a time limit and no hidden retries. Every method may raise the engine's four errors."""
 
-    def __init__(self, client: ApiClient, *, call_limit: timedelta, on_call: OnCall = _ignore) -> None:
+    def __init__(
+        self, client: ApiClient, *, call_limit: timedelta, on_call: OnCall = _ignore, fence: Fence | None = None
+    ) -> None:
         self._client = client
         self._client.user_agent = f"modelrollout-operator/{__version__}"
-        self._timeout = aiohttp.ClientTimeout(total=call_limit.total_seconds())
+        self._call_limit = call_limit
         self._on_call = on_call
+        self._fence = fence
         self.clock = ServerClock()
 
     async def close(self) -> None:
@@ -88,9 +107,18 @@ class ApiServer:
 
     async def pages(self, resource: Resource, namespace: str | None) -> AsyncIterator[dict[str, Any]]:
         """Yield the lists that make up all objects of the kind, each of at most `PAGE`."""
+        async for page in self._pages(resource, namespace, _JSON):
+            yield page
+
+    async def metadata_pages(self, resource: Resource, namespace: str | None) -> AsyncIterator[dict[str, Any]]:
+        """Yield the same lists with nothing but each object's metadata."""
+        async for page in self._pages(resource, namespace, _METADATA_ONLY):
+            yield page
+
+    async def _pages(self, resource: Resource, namespace: str | None, accept: str) -> AsyncIterator[dict[str, Any]]:
         query = {"limit": str(PAGE)}
         while True:
-            page = await self._call("list", "GET", resource.path(namespace), query)
+            page = await self._call("list", "GET", resource.path(namespace), query, accept=accept)
             yield page
             proceed = page["metadata"].get("continue")
             if not proceed:
@@ -130,12 +158,18 @@ class ApiServer:
         return frozenset(item["name"] for item in found.get("resources", []))
 
     async def _call(
-        self, verb: str, method: str, path: str, query: Mapping[str, str] | None = None, body: object = None
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        accept: str = _JSON,
     ) -> dict[str, Any]:
         began = time.perf_counter()
         outcome = "unavailable"
         try:
-            answer = await self._exchange(method, path, query or {}, body)
+            answer = await self._exchange(method, path, query or {}, body, accept)
         except (Conflict, Gone, Refused, Unavailable) as error:
             outcome = _OUTCOMES[type(error)]
             raise
@@ -145,19 +179,24 @@ class ApiServer:
         finally:
             self._on_call(verb, outcome, time.perf_counter() - began)
 
-    async def _exchange(self, method: str, path: str, query: Mapping[str, str], body: object) -> dict[str, Any]:
+    async def _exchange(
+        self, method: str, path: str, query: Mapping[str, str], body: object, accept: str
+    ) -> dict[str, Any]:
         content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
         method, url, headers, body, _ = await self._client.param_serialize(
             method=method,
             resource_path=path,
             query_params=list(query.items()),
-            header_params={"Accept": "application/json", "Content-Type": content_type},
+            header_params={"Accept": accept, "Content-Type": content_type},
             body=body,
             auth_settings=["BearerToken"],
         )
+        # Asked last, and the answer bounds the call: what is sent does not outlive the right to send it.
+        limit = min(self._call_limit, self._fence()) if self._fence and method != "GET" else self._call_limit
+        timeout = aiohttp.ClientTimeout(total=limit.total_seconds())
         asked = time.monotonic()
         try:
-            response = await self._client.call_api(method, url, headers, body, _request_timeout=self._timeout)
+            response = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
             data = await response.read()
         except (aiohttp.ClientError, OSError) as error:  # A TimeoutError is an OSError.
             raise Unavailable(f"the API server cannot be reached: {type(error).__name__} {error}".rstrip()) from error

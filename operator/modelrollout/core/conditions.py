@@ -42,14 +42,22 @@ def conditions_of(case: Case, verb: Verb) -> list[Condition]:
 
 
 def _condition(case: Case, now: _Statement, before: Condition | None) -> Condition:
+    message, generation = now.message[:4096], case.rollout.generation
+    if before and (before.status, before.reason, before.message, before.observed_generation) == (
+        now.status,
+        now.reason,
+        message,
+        generation,
+    ):
+        return before
     since = before.last_transition_time if before and before.status == now.status else case.now
     return Condition(
         type=now.type,
         status=now.status,
-        observed_generation=case.rollout.generation,
+        observed_generation=generation,
         last_transition_time=since.replace(microsecond=0),
         reason=now.reason,
-        message=now.message[:4096],
+        message=message,
     )
 
 

@@ -24,6 +24,7 @@ from modelrollout.core.case import Case, place_of
 from modelrollout.core.conditions import conditions_of
 from modelrollout.core.events import Event, events_between
 from modelrollout.core.gates import fresh_tally, is_lost
+from modelrollout.core.news import is_old_news
 from modelrollout.core.plan import StageKind, Step
 from modelrollout.core.traffic import (
     BASELINE_ONLY,
@@ -98,7 +99,7 @@ def project(before: Case, case: Case, verb: Verb) -> Decision:
             "gates": _gates_summary(attempt),
         }
     )
-    if not before.rollout.ignored and _is_old_news(before, status):
+    if not before.rollout.ignored and is_old_news(before, status):
         status = old
     after = replace(after, rollout=replace(after.rollout, status=status))
     return Decision(
@@ -317,30 +318,6 @@ def _gates_summary(attempt: Attempt | None) -> str | None:
     if attempt is None or not attempt.gates:
         return None
     return f"{sum(g.verdict is Verdict.PASS for g in attempt.gates)}/{len(attempt.gates)}"
-
-
-def _is_old_news(before: Case, status: ModelRolloutStatus) -> bool:
-    """Whether only numbers have moved, and not long enough ago to write them down."""
-    old, attempt = before.status, status.attempt
-    if old == status:
-        return True
-    if attempt is None or not attempt.gates or not old.attempt or not old.attempt.gates:
-        return False
-    written = min(gate.evaluated_at for gate in old.attempt.gates)
-    # Numbers of the future are of a clock that has been set back since.
-    if not timedelta(0) <= before.now - written < before.limits.status_refresh:
-        return False
-    return _without_numbers(old) == _without_numbers(status)
-
-
-def _without_numbers(status: ModelRolloutStatus) -> ModelRolloutStatus:
-    attempt = status.attempt
-    if attempt:
-        gates = [GateStatus(name=g.name, verdict=g.verdict, reason=g.reason, message="", evaluated_at=attempt.started_at)
-                 for g in attempt.gates]  # fmt: skip
-        attempt = attempt.model_copy(update={"gates": gates})
-    conditions = [condition.model_copy(update={"message": ""}) for condition in status.conditions]
-    return status.model_copy(update={"attempt": attempt, "conditions": conditions})
 
 
 def _route_write(case: Case, verb: Verb) -> RouteWrite | None:

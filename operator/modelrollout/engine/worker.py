@@ -25,6 +25,16 @@ LONGEST_BACKOFF = 30.0
 LONGEST_URGENT_BACKOFF = 2.0
 URGENT_WORKERS = 2
 WRITES_AT_ONCE = 3
+CONFLICTS_AT_ONCE = 3
+
+
+def most_of_a_namespace(workers: int) -> dict[Lane, int]:
+    """Return how many passes of one namespace may be under way at once, out of each lane.
+
+    With so many of both, the workers that serve rollbacks only are still free for the others.
+    """
+    quarter = max(1, workers // 4)
+    return {Lane.ROLLBACK: quarter, Lane.NORMAL: max(1, workers - quarter)}
 
 
 class Engine:
@@ -51,11 +61,20 @@ class Engine:
         self._limits = limits
         self._telemetry = telemetry
         self._memory = Memory()
+        self._is_working = False
+        self._passes: dict[Key, float] = {}
 
-    def seen(self, obj: dict[str, Any]) -> None:
-        """Take note of a rollout as the watch has it."""
-        if self._store.put(obj):
+    @property
+    def longest_pass(self) -> float:
+        """Seconds that the longest of the passes under way has been so; 0 without any."""
+        return asyncio.get_running_loop().time() - min(self._passes.values()) if self._passes else 0.0
+
+    def seen(self, obj: dict[str, Any]) -> bool:
+        """Take note of a rollout as the watch has it; return whether it was news."""
+        is_news = self._store.put(obj)
+        if is_news:
             self._wake(obj["metadata"]["uid"])
+        return is_news
 
     def dropped(self, obj: dict[str, Any]) -> None:
         """Take note that a rollout is gone; its route keeps its last shares."""
@@ -66,7 +85,7 @@ class Engine:
 
     def touched(self, names: Iterable[tuple[str, str]]) -> None:
         """Take note that a Service or routing object of such a namespace and name has changed."""
-        for name in names:
+        for name in names if self._is_working else ():
             for key in self._store.concerned(*name):
                 self._queue.add(key)
 
@@ -74,16 +93,27 @@ class Engine:
         """Work until cancelled. Some workers serve rollbacks only, so that slow metrics never occupy all of them.
 
         Before `complete` is set, the copies of what is watched may lack something that is there: until then only
-        rollbacks are worked on.
+        rollbacks are worked on. It begins with nothing remembered and everything due, and may be run again: in
+        between, the engine takes note of objects and does nothing.
         """
-        async with asyncio.TaskGroup() as group:
-            for _ in range(URGENT_WORKERS):
-                group.create_task(self._work(urgent_only=True))
-            await complete.wait()
-            for _ in range(workers):
-                group.create_task(self._work(urgent_only=False))
+        self._memory = Memory()
+        self._is_working = True
+        for stored in self._store.all():
+            self._wake(stored.rollout.uid)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(URGENT_WORKERS):
+                    group.create_task(self._work(urgent_only=True))
+                await complete.wait()
+                for _ in range(workers):
+                    group.create_task(self._work(urgent_only=False))
+        finally:
+            self._is_working = False
+            self._queue.clear()
 
     def _wake(self, key: Key) -> None:
+        if not self._is_working:
+            return
         if is_urgent(self._store.get(key).rollout):
             self._memory.interrupt(key)
             self._queue.add(key, Lane.ROLLBACK)
@@ -100,7 +130,7 @@ class Engine:
 
     async def _guarded_pass(self, key: Key) -> None:
         """Run a pass and turn each way of failing into when to come back."""
-        started = asyncio.get_running_loop().time()
+        self._passes[key] = started = asyncio.get_running_loop().time()
         outcome = "ok"
         try:
             await self._pass(key)
@@ -116,7 +146,7 @@ class Engine:
         except Unavailable as error:
             outcome = "unavailable"
             log.warning("pass put off", error=str(error))
-            self._back_off(key, error.retry_after.total_seconds() if error.retry_after else 0.0)
+            self._back_off(key, _asked_to_wait(error))
         except Refused as error:
             outcome = "refused"
             log.error("pass refused by the API server", error=str(error))  # noqa: TRY400 - its sentence is enough
@@ -126,6 +156,7 @@ class Engine:
             log.exception("pass failed")
             self._back_off(key)
         finally:
+            del self._passes[key]
             self._telemetry.pass_ended(outcome, asyncio.get_running_loop().time() - started)
             structlog.contextvars.clear_contextvars()
 
@@ -169,23 +200,36 @@ class Engine:
             self._queue.add_after(key, patience)
         elif decision.write or (at is not None and at <= now):
             # Read back what was written, in the lane that the rollout is in.
-            self._queue.add(key, Lane.ROLLBACK if is_urgent(rollout) else Lane.NORMAL)
+            self._queue.add(key, _lane(urgent=is_urgent(rollout)))
         elif due := [moment for moment in (at, next_look(rollout, notes, now)) if moment]:
             self._queue.add_after(key, (min(due) - now).total_seconds())
 
     async def _read_again(self, key: Key) -> None:
-        """Get the object as it is now, and decide anew at once."""
+        """Get the object as it is now, and decide anew: at once, unless that has led nowhere several times in a row."""
         try:
             known = self._store.get(key).rollout
-            self._store.put(await self._cluster.get_rollout(known.namespace, known.name))
-            rollout = self._store.get(key).rollout
+            found = await self._cluster.get_rollout(known.namespace, known.name)
         except Gone:
             self._forget(key)
         except (Refused, Unavailable) as error:
             log.warning("could not read the rollout again", error=str(error))
-            self._back_off(key)
+            self._back_off(key, _asked_to_wait(error))
         else:
-            self._queue.add(key, Lane.ROLLBACK if is_urgent(rollout) else Lane.NORMAL)
+            if found["metadata"]["uid"] != key:  # It was deleted, and another one has its name.
+                self._forget(key)
+                self.seen(found)
+                return
+            self._store.put(found)
+            self._come_back(key)
+
+    def _come_back(self, key: Key) -> None:
+        """Have the key decided anew after a conflict."""
+        in_a_row = self._memory.conflicted(key)
+        urgent = is_urgent(self._store.get(key).rollout)
+        if in_a_row <= CONFLICTS_AT_ONCE:
+            self._queue.add(key, _lane(urgent=urgent))
+        else:  # What we are told is old, or somebody writes all the time: asking faster makes it no newer.
+            self._queue.add_after(key, _backoff(in_a_row - CONFLICTS_AT_ONCE, urgent=urgent), _lane(urgent=urgent))
 
     def _back_off(self, key: Key, at_least: float = 0.0) -> None:
         """Come back later: exponentially, with jitter; a rollback comes back within two seconds."""
@@ -194,11 +238,25 @@ class Engine:
             urgent = is_urgent(self._store.get(key).rollout)
         except Gone:
             return
-        longest = LONGEST_URGENT_BACKOFF if urgent else LONGEST_BACKOFF
-        wait = min(longest, 0.1 * 2 ** min(failures, 20)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-        self._queue.add_after(key, wait if urgent else max(wait, at_least))
+        wait = _backoff(failures, urgent=urgent)
+        self._queue.add_after(key, wait if urgent else max(wait, at_least), _lane(urgent=urgent))
 
     def _forget(self, key: Key) -> None:
         self._store.drop(key)
         self._memory.drop(key)
         self._queue.forget(key)
+
+
+def _lane(*, urgent: bool) -> Lane:
+    return Lane.ROLLBACK if urgent else Lane.NORMAL
+
+
+def _backoff(failures: int, *, urgent: bool) -> float:
+    """Return the seconds to wait after so many failures in a row, with jitter."""
+    longest = LONGEST_URGENT_BACKOFF if urgent else LONGEST_BACKOFF
+    return min(longest, 0.1 * 2 ** min(failures, 20)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+
+
+def _asked_to_wait(error: Refused | Unavailable) -> float:
+    """Return for how many seconds the server asked to be left alone."""
+    return error.retry_after.total_seconds() if isinstance(error, Unavailable) and error.retry_after else 0.0

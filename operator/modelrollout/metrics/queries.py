@@ -1,7 +1,7 @@
 """PromQL from typed parts. No text of a user's reaches a query unescaped, but for a raw `value` query."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -17,6 +17,9 @@ MOMENTS = 1000
 """How many moments of a span are looked at, at most."""
 
 CLOCK = PromQL("time()")
+
+PART = "part"
+"""The label that tells the answers of `side_by_side` apart."""
 
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
@@ -112,6 +115,15 @@ def bucket(histogram: Selector, bound: Decimal) -> Selector:
     """Return the bucket of all observations up to `bound`, in each spelling of the number Prometheus may hold."""
     spellings = "|".join(map(re.escape, sorted(_spellings(bound))))
     return histogram.suffixed("_bucket").where(Matcher("le", "=~", spellings))
+
+
+def side_by_side(expressions: Sequence[PromQL]) -> PromQL:
+    """Return the series of all these expressions, each with the expression's index in its label `PART`.
+
+    None of them may have that label already, or be a scalar.
+    """
+    parts = (f'label_replace({text}, "{PART}", "{index}", "", "")' for index, text in enumerate(expressions))
+    return PromQL(" or ".join(parts))
 
 
 def anchored(*parts: str | re.Pattern[str]) -> str:

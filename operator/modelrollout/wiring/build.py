@@ -4,12 +4,10 @@ import asyncio
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import FrameType
 from typing import Any
 
 import kopf
@@ -27,11 +25,11 @@ from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
 from modelrollout.engine.ports import Gone, Refused, Unavailable
 from modelrollout.engine.store import Store
-from modelrollout.engine.worker import Engine
+from modelrollout.engine.worker import Engine, most_of_a_namespace
 from modelrollout.engine.workqueue import WorkQueue
 from modelrollout.metrics.sources import Sources
 from modelrollout.routing.gateway import Gateways
-from modelrollout.routing.httproute import httproute_driver
+from modelrollout.routing.httproute import grpcroute_driver, httproute_driver
 from modelrollout.routing.traefikservice import traefikservice_driver
 from modelrollout.wiring.handlers import kopf_settings, register
 from modelrollout.wiring.health import serve
@@ -60,8 +58,6 @@ def main(arguments: list[str] | None = None) -> int:
     # up to 80 ms at a time (docs/benchmarks.md), now and then in the middle of a rollback.
     gc.collect()
     gc.freeze()
-    # The first process of a container ignores SIGTERM unless it says otherwise; kopf takes over when it has started.
-    signal.signal(signal.SIGTERM, _stop)
     try:
         asyncio.run(run(settings))
     except (Unavailable, Refused, Gone) as error:
@@ -86,11 +82,14 @@ async def run(settings: Settings) -> None:
         identity = settings.identity or socket.gethostname()
         kubernetes = Kubernetes(server, world, clock=now, identity=identity)
         sources = _sources(settings, metrics)
-        store, queue = Store(), WorkQueue()
+        store = Store()
+        queue = WorkQueue(group_of=store.namespace_of, most=most_of_a_namespace(settings.workers))
         registry.register(WorldMetrics(store, queue))
         gateways = Gateways(kubernetes, settings.gateway_mirror)
         drivers = Drivers(
-            http_route=httproute_driver(kubernetes, gateways), traefik_service=traefikservice_driver(kubernetes)
+            http_route=httproute_driver(kubernetes, gateways),
+            grpc_route=grpcroute_driver(kubernetes, gateways),
+            traefik_service=traefikservice_driver(kubernetes),
         )
         engine = Engine(
             store=store,
@@ -109,11 +108,12 @@ async def run(settings: Settings) -> None:
             store=store,
             resources=served,
             namespaces=settings.namespaces,
+            telemetry=metrics,
         )
         watch = kopf.OperatorRegistry()
         register(watch, engine=engine, world=world, resources=served, login=_login(settings))
         await _run_all(settings, identity, registry, engine, sweeper, watch)
-        queue.close()
+        queue.clear()
         await sources.close()
     finally:
         await server.close()
@@ -195,10 +195,6 @@ def _login(settings: Settings) -> Callable[..., Any]:
 def now() -> datetime:
     """Return the present time: aware, UTC."""
     return datetime.now(UTC)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal.signal calls it
-    raise SystemExit(0)
 
 
 def _explain(error: ValidationError | SettingsError) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -19,6 +19,18 @@ EVERY = 180.0
 AGAIN_AFTER_FAILURE = 2.0
 
 
+class SweepTelemetry(Protocol):
+    """Where sweeps are counted."""
+
+    def missed(self, resource: str, changes: int) -> None:
+        """Count changes that a sweep has found and no watch had told of."""
+        ...
+
+    def listed(self) -> None:
+        """Note that a sweep is complete."""
+        ...
+
+
 class Sweeper:
     """Lists everything that is watched. `complete` is set once all that rollouts depend on has been listed."""
 
@@ -31,6 +43,7 @@ class Sweeper:
         store: Store,
         resources: Sequence[str],
         namespaces: Sequence[str],
+        telemetry: SweepTelemetry,
     ) -> None:
         self._server = server
         self._kubernetes = kubernetes
@@ -38,6 +51,8 @@ class Sweeper:
         self._store = store
         self._resources = resources
         self._namespaces = list(namespaces) or None
+        self._telemetry = telemetry
+        self._is_first = True
         self.complete = asyncio.Event()
 
     async def run(self) -> None:
@@ -54,8 +69,15 @@ class Sweeper:
     async def _sweep(self) -> None:
         for resource in self._resources:
             scope = None if resource == "gatewayclasses" else self._namespaces
-            self._engine.touched(await self._kubernetes.relist(resource, scope))
+            found = await self._kubernetes.relist(resource, scope)
+            self._engine.touched(found)
+            self._count(resource, len(found))
         self.complete.set()
+        await self._sweep_rollouts()
+        self._is_first = False
+        self._telemetry.listed()
+
+    async def _sweep_rollouts(self) -> None:
         listed: dict[str, dict[str, Any]] = {}
         newest = 0
         scopes: list[str | None] = [*self._namespaces] if self._namespaces else [None]
@@ -64,9 +86,15 @@ class Sweeper:
                 listed |= {obj["metadata"]["uid"]: obj for obj in page["items"]}
                 version = int(page["metadata"]["resourceVersion"])
                 newest = min(newest, version) if newest else version
-        for obj in listed.values():
-            # Items of a list do not say what they are; events about them have to.
-            self._engine.seen({"apiVersion": "modelrollout.dev/v1alpha1", "kind": "ModelRollout", **obj})
+        # Items of a list do not say what they are; events about them have to.
+        kind = {"apiVersion": "modelrollout.dev/v1alpha1", "kind": "ModelRollout"}
+        missed = sum(self._engine.seen({**kind, **obj}) for obj in listed.values())
         for stored in self._store.all():
             if stored.rollout.uid not in listed and int(stored.rollout.guard) <= newest:
                 self._engine.dropped(stored.obj)
+                missed += 1
+        self._count(ROLLOUTS.plural, missed)
+
+    def _count(self, resource: str, missed: int) -> None:
+        if not self._is_first:  # The first list races the watches' own.
+            self._telemetry.missed(resource, missed)

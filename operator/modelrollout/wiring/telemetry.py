@@ -1,11 +1,12 @@
 """Logs and metrics. Labels are bounded: by the words of the contract, and by the number of rollouts."""
 
+import asyncio
 import logging
 import sys
 from collections.abc import Iterator
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -53,6 +54,18 @@ class Metrics:
             registry=registry,
         )
 
+        self._missed = Counter(
+            "modelrollout_missed_changes",
+            "Changes that no watch told of and a complete list has found, by resource.",
+            ["resource"],
+            registry=registry,
+        )
+        self._listed = Gauge(
+            "modelrollout_last_complete_list_timestamp_seconds",
+            "When everything was last listed completely, as Unix time.",
+            registry=registry,
+        )
+
     def pass_ended(self, outcome: str, seconds: float) -> None:
         """Count a pass."""
         self._passes.labels(outcome).observe(seconds)
@@ -75,13 +88,21 @@ class Metrics:
         """Count a call of the API server."""
         self._api.labels(verb, outcome).observe(seconds)
 
+    def missed(self, resource: str, changes: int) -> None:
+        """Count changes that a complete list has found and no watch had told of."""
+        self._missed.labels(resource).inc(changes)
+
+    def listed(self) -> None:
+        """Note that everything has just been listed completely."""
+        self._listed.set_to_current_time()
+
     def queried(self, outcome: str, seconds: float) -> None:
         """Count a query of a metrics source."""
         self._queries.labels(outcome).observe(seconds)
 
 
 class World(Collector):
-    """What is the case at the moment of a scrape: rollouts, weights, gates, the queue."""
+    """What is the case at the moment of a scrape: rollouts, weights, gates, the queue; on the event loop only."""
 
     def __init__(self, store: Store, queue: WorkQueue) -> None:
         self._store = store
@@ -115,6 +136,8 @@ class World(Collector):
         yield GaugeMetricFamily(
             "modelrollout_queue_lateness_seconds", "How long the longest-waiting one waits.", value=self._queue.lateness
         )
+        tasks = len(asyncio.all_tasks())
+        yield GaugeMetricFamily("modelrollout_tasks", "Tasks of the event loop; it goes up and down.", value=tasks)
 
 
 def set_up_logging(form: LogFormat, level: str) -> None:
