@@ -254,7 +254,7 @@ def _lane(*, urgent: bool) -> Lane:
 def _backoff(failures: int, *, urgent: bool) -> float:
     """Return the seconds to wait after so many failures in a row, with jitter."""
     longest = LONGEST_URGENT_BACKOFF if urgent else LONGEST_BACKOFF
-    return min(longest, 0.1 * 2 ** min(failures, 20)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+    return min(longest, 0.1 * 2.0 ** min(failures, 20)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
 
 
 def _asked_to_wait(error: Refused | Unavailable) -> float:

@@ -91,16 +91,13 @@ class WorkQueue:
         if self._timer:
             self._timer.cancel()
         self._timer = None
-        for keys in (
-            *self._ready.values(),
-            self._heap,
-            self._delayed,
-            self._delayed_lanes,
-            self._lanes,
-            self._due_since,
-            self._again,
-        ):
-            keys.clear()
+        self._ready = {lane: _Turns() for lane in Lane}
+        self._heap.clear()
+        self._delayed.clear()
+        self._delayed_lanes.clear()
+        self._lanes.clear()
+        self._due_since.clear()
+        self._again.clear()
 
     def forget(self, key: Key) -> None:
         """Drop what is planned for the key; a run under way is not disturbed."""
