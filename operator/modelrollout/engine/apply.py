@@ -48,10 +48,12 @@ class Applier:
         if decision.write:
             try:
                 await self._write_route(decision.write)
-            except (Conflict, Gone, Refused, Unavailable):
+            except (Conflict, Gone, Refused, Unavailable) as error:
                 # Status says by now what has happened: a later pass would find nothing new to tell.
                 if refused is None:
                     await self._tell(obj, decision.events)
+                if isinstance(error, Refused):
+                    await self._tell(obj, (Event("Warning", "WriteRefused", "Write", f"the route: {error}"),))
                 raise
         if refused:
             raise refused

@@ -193,9 +193,10 @@ class Engine:
         rollout = self._store.get(key).rollout
         notes = self._memory.of(rollout)
         at = decision.look_again_at
-        if notes.writes_in_a_row > WRITES_AT_ONCE:
+        if decision.write and (notes.writes_in_a_row > WRITES_AT_ONCE or notes.is_contested(now)):
             # Something undoes what we write, under our own name: another operator. Do not race it.
-            patience = min(LONGEST_BACKOFF, 0.1 * 2 ** min(notes.writes_in_a_row, 20))
+            rounds = 20 if notes.is_contested(now) else min(notes.writes_in_a_row, 20)
+            patience = min(LONGEST_BACKOFF, 0.1 * 2**rounds)
             notes.patience_until = now + timedelta(seconds=patience)
             self._queue.add_after(key, patience)
         elif decision.write or (at is not None and at <= now):
