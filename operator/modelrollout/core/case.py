@@ -8,6 +8,7 @@ from functools import cached_property
 from modelrollout.api.fields import NONE
 from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import Attempt, Command, GateStatus, ModelRolloutStatus, Outcome, Phase, VersionStatus
+from modelrollout.api.traffic import Traffic
 from modelrollout.core.gates import is_lost
 from modelrollout.core.plan import Plan, Policy, Step
 from modelrollout.core.rollout import Rollout
@@ -187,20 +188,17 @@ def place_of(rollout: Rollout) -> Place | None:
     if rollout.traffic is None:
         return None
     if last := attempt_in_force(rollout):
-        baseline, candidate = last.baseline, last.candidate
-    elif wanted := rollout.wanted:
-        serving, candidate = serving_of(rollout), wanted
-        # It serves already: one backend has everything.
-        baseline = None if serving and serving.digest == candidate.digest else serving
-    else:
+        return _place(rollout, rollout.traffic, last.baseline, last.candidate)
+    if rollout.wanted is None:
         return None
-    return Place(
-        rollout.namespace,
-        rollout.name,
-        rollout.traffic,
-        baseline.service if baseline else None,
-        candidate.service,
-    )
+    serving = serving_of(rollout)
+    # It serves already: one backend has everything.
+    serves = serving is not None and serving.digest == rollout.wanted.digest
+    return _place(rollout, rollout.traffic, None if serves else serving, rollout.wanted)
+
+
+def _place(rollout: Rollout, traffic: Traffic, baseline: VersionStatus | None, candidate: VersionStatus) -> Place:
+    return Place(rollout.namespace, rollout.name, traffic, baseline.service if baseline else None, candidate.service)
 
 
 def is_under_way(rollout: Rollout) -> bool:

@@ -113,7 +113,6 @@ async def run(settings: Settings) -> None:
         watch = kopf.OperatorRegistry()
         register(watch, engine=engine, world=world, resources=served, login=_login(settings))
         await _run_all(settings, identity, registry, engine, sweeper, watch)
-        queue.clear()
         await sources.close()
     finally:
         await server.close()
