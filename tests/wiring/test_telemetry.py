@@ -91,6 +91,7 @@ def test_who_leads_and_how_old_its_lease_is(leads: bool, age: float | None):
             swept_ago=lambda: None,
             reread_ago=lambda: 0.0,
             longest_pass=lambda: 0.0,
+            tasks=lambda: 3.0,
         )
     )
 

@@ -49,11 +49,11 @@ class Applier:
             try:
                 await self._write_route(decision.write)
             except (Conflict, Gone, Refused, Unavailable) as error:
-                if isinstance(error, Refused):
-                    await self._tell(obj, (Event("Warning", "RouteRefused", "Write", str(error)),))
                 # Status says by now what has happened: a later pass would find nothing new to tell.
                 if refused is None:
                     await self._tell(obj, decision.events)
+                if isinstance(error, Refused):
+                    await self._tell(obj, (Event("Warning", "RouteRefused", "Write", str(error)),))
                 raise
         if refused:
             raise refused

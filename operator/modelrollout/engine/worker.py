@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -10,8 +11,9 @@ import structlog
 from modelrollout.core.case import Case, Limits, is_urgent
 from modelrollout.core.decide import decide
 from modelrollout.core.projection import Decision
+from modelrollout.core.rollout import Rollout
 from modelrollout.engine.apply import Applier
-from modelrollout.engine.memory import Memory, next_look
+from modelrollout.engine.memory import Memory, Notes, next_look
 from modelrollout.engine.observe import Interrupted, Observer
 from modelrollout.engine.ports import Clock, Cluster, Conflict, Gone, Refused, Telemetry, Unavailable
 from modelrollout.engine.store import Key, Store
@@ -165,6 +167,8 @@ class Engine:
             namespace=rollout.namespace, name=rollout.name, uid=key, attempt=attempt.number if attempt else 0
         )
         notes = self._memory.of(rollout)
+        if self._must_wait(key, rollout, notes):
+            return
         notes.interrupt.clear()  # This pass knows of every rollback asked for so far; later ones set it again.
         now = self._clock()
         seen = await self._observer.observe(rollout, notes, now)
@@ -174,14 +178,27 @@ class Engine:
         notes.note_write(decision.write, seen.route, now)
         self._plan_next(key, decision)
 
+    def _must_wait(self, key: Key, rollout: Rollout, notes: Notes) -> bool:
+        """Whether a race is being waited out, though the other side's write has woken us; people are heard at once."""
+        until, notes.patience_until = notes.patience_until, None
+        left = (until - self._clock()).total_seconds() if until else 0.0
+        if not 0 < left <= LONGEST_BACKOFF or is_urgent(rollout) or rollout.status.control:
+            return False
+        notes.patience_until = until
+        self._queue.add_after(key, left)
+        return True
+
     def _plan_next(self, key: Key, decision: Decision) -> None:
         now = self._clock()
         rollout = self._store.get(key).rollout
         notes = self._memory.of(rollout)
         at = decision.look_again_at
-        if notes.writes_in_a_row > WRITES_AT_ONCE:
+        if decision.write and (notes.writes_in_a_row > WRITES_AT_ONCE or notes.is_contested(now)):
             # Something undoes what we write, under our own name: another operator. Do not race it.
-            self._queue.add_after(key, min(LONGEST_BACKOFF, 0.1 * 2 ** min(notes.writes_in_a_row, 20)))
+            rounds = 20 if notes.is_contested(now) else min(notes.writes_in_a_row, 20)
+            patience = min(LONGEST_BACKOFF, 0.1 * 2**rounds)
+            notes.patience_until = now + timedelta(seconds=patience)
+            self._queue.add_after(key, patience)
         elif decision.write or (at is not None and at <= now):
             # Read back what was written, in the lane that the rollout is in.
             self._queue.add(key, _lane(urgent=is_urgent(rollout)))

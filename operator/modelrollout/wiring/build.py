@@ -134,6 +134,7 @@ async def run(settings: Settings) -> None:
                 swept_ago=lambda: sweeper.age,
                 reread_ago=lambda: rereader.age,
                 longest_pass=lambda: engine.longest_pass,
+                tasks=lambda: len(asyncio.all_tasks()),
             )
         )
         watch = kopf.OperatorRegistry()

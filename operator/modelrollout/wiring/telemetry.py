@@ -1,6 +1,5 @@
 """Logs and metrics. Labels are bounded: by the words of the contract, and by the number of rollouts."""
 
-import asyncio
 import logging
 import sys
 from collections import Counter as Counted
@@ -120,6 +119,7 @@ class Process(Collector):
         swept_ago: Callable[[], float | None],
         reread_ago: Callable[[], float | None],
         longest_pass: Callable[[], float],
+        tasks: Callable[[], float],
     ) -> None:
         self._gauges: tuple[tuple[str, str, Callable[[], float | None]], ...] = (
             ("modelrollout_leading", "1 in the process that decides, 0 in one that stands by.", leading),
@@ -135,6 +135,7 @@ class Process(Collector):
                 reread_ago,
             ),
             ("modelrollout_longest_pass_seconds", "Age of the oldest pass that is under way.", longest_pass),
+            ("modelrollout_tasks", "Tasks of the event loop; it goes up and down.", tasks),
         )
 
     def collect(self) -> Iterator[Metric]:
@@ -183,8 +184,6 @@ class World(Collector):
         yield GaugeMetricFamily(
             "modelrollout_queue_lateness_seconds", "How long the longest-waiting one waits.", value=self._queue.lateness
         )
-        tasks = len(asyncio.all_tasks())
-        yield GaugeMetricFamily("modelrollout_tasks", "Tasks of the event loop; it goes up and down.", value=tasks)
 
     def _reasons(self, rollouts: list[Rollout]) -> Iterator[Metric]:
         """Yield how many wait for a person, by reason."""
