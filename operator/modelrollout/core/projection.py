@@ -22,6 +22,7 @@ from modelrollout.api.status import (
 )
 from modelrollout.core.case import Case, place_of
 from modelrollout.core.conditions import conditions_of
+from modelrollout.core.drain import drain_of
 from modelrollout.core.events import Event, events_between
 from modelrollout.core.gates import fresh_tally, is_lost
 from modelrollout.core.plan import StageKind, Step
@@ -120,13 +121,18 @@ def _attempt_after(case: Case, verb: Verb) -> Attempt | None:
         case RollBack(cause, message, _):
             return _rolling_back(case, cause, message)
         case Finish():
-            return _ended(case, _outcome_of(case.attempt))
+            return _with_drain(case, _ended(case, _outcome_of(case.attempt)))
         case Promote():
             return _ended(case, Outcome.PROMOTED)
         case Rest() | Stall() | Hold() | Wait() | Restore() | Recognize():
-            return _noted(case) if case.attempt else last
+            return _noted(case) if case.attempt else _with_drain(case, last)
         case _:
             assert_never(verb)
+
+
+def _with_drain(case: Case, last: Attempt | None) -> Attempt | None:
+    drain = drain_of(case, last)
+    return last.model_copy(update={"drain": drain}) if last and last.drain != drain else last
 
 
 def _new_attempt(case: Case, last: Attempt | None) -> Attempt:
@@ -372,7 +378,8 @@ def _look_again_at(case: Case, verb: Verb) -> datetime | None:
         case Finish() | Begin() | Go() | Promote() | Recognize():
             return case.now
         case Rest():
-            ends = case.retained_until
+            drain = case.status.attempt.drain if case.status.attempt else None
+            ends = case.retained_until or (drain.until if drain else None)
             return ends if ends and ends > case.now else None
         case _:
             assert_never(verb)

@@ -8,6 +8,7 @@ from modelrollout.api.fields import NONE, render_duration
 from modelrollout.api.gates import Gate, OnFail
 from modelrollout.api.status import Attempt, Cause, Command, GateStatus, Verdict
 from modelrollout.core.case import Case
+from modelrollout.core.drain import drain_of, drain_text
 from modelrollout.core.evidence import Unknown
 from modelrollout.core.gates import CATASTROPHE, is_lost
 from modelrollout.core.inbox import can_retry, rollback_answer
@@ -107,10 +108,11 @@ def rest(case: Case) -> Verb | None:
     if can_retry(case) and Command.RETRY not in case.taken:
         last = case.status.attempt
         why = last.rollback.message if last and last.rollback else "it was rolled back"
+        drains = drain_text(drain_of(case, last))
         return Rest(
             "RolledBack",
-            f"version {case.wanted.version} was rolled back: {why}. Make another version the candidate, or ask for"
-            " control.retry",
+            f"version {case.wanted.version} was rolled back: {why}. {drains}{'. ' if drains else ''}Make another version"
+            " the candidate, or ask for control.retry",
             writes=mend,
         )
     return None
