@@ -146,3 +146,19 @@ def test_a_complete_list_drops_ghosts_but_nothing_newer_than_itself(world: World
 
     assert concerned == {("models", "ghost"), ("models", "missed")}
     assert world.object("httproutes", "models", "newborn")
+
+
+def test_of_a_routes_annotations_only_way_back_notes_are_kept(world: World) -> None:
+    notes = {"way-back.modelrollout.dev/fraud": "{}"}
+    world.put("httproutes", route(6, annotations={"kubectl.kubernetes.io/last-applied-configuration": "…", **notes}))
+
+    [kept] = world.objects("httproutes")
+
+    assert kept["metadata"]["annotations"] == notes
+
+
+def test_a_note_that_comes_or_goes_wakes_the_rollouts_concerned(world: World) -> None:
+    world.put("httproutes", route(6, annotations={"way-back.modelrollout.dev/fraud": "{}"}))
+
+    assert world.put("httproutes", route(7, annotations={"theirs": "x"})) == {("models", "fraud")}
+    assert world.put("httproutes", route(8, annotations={"theirs": "y"})) == set()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from modelrollout.api.fields import NONE, Percent
@@ -18,7 +19,7 @@ HALF = Shares(Percent(5_000), NONE)
 V3 = {"version": "v3", "service": {"name": "fraud-v3", "port": 8080}}
 
 
-def rolled_back(**changes: object) -> Rollout:
+def rolled_back(**changes: Any) -> Rollout:
     """Return a rollout whose rollback has reached the route just now."""
     rollout = asking(running("canary", 1, **changes), rollback={"reason": "p99"})
     rollout = replace(rollout, status=decided(rollout, world(rollout, shares=HALF)).status)
@@ -30,6 +31,17 @@ def rolled_back(**changes: object) -> Rollout:
 def drain(decision: Decision) -> DrainStatus | None:
     assert decision.status.attempt
     return decision.status.attempt.drain
+
+
+def _drain(rollout: Rollout) -> DrainStatus | None:
+    assert rollout.status.attempt
+    return rollout.status.attempt.drain
+
+
+def idle_since(decision: Decision) -> datetime | None:
+    found = drain(decision)
+    assert found
+    return found.idle_since
 
 
 def message(status: ModelRolloutStatus, kind: str = "Ready") -> str:
@@ -50,7 +62,7 @@ def later(rollout: Rollout, after: str, route: Route | None = None) -> Decision:
 def test_from_the_rollback_on_status_says_until_when_requests_may_take(spec: dict[str, str], until: datetime):
     rollout = rolled_back(rollback=spec)
 
-    assert rollout.status.attempt.drain == DrainStatus(until=until)
+    assert _drain(rollout) == DrainStatus(until=until)
     assert f"may take until {until:%Y-%m-%d %H:%M:%S} UTC" in message(rollout.status)
 
 
@@ -79,13 +91,13 @@ def test_after_it_the_candidate_is_called_idle_once():
 def test_time_without_an_operator_counts():
     decision = later(rolled_back(), "3h")
 
-    assert drain(decision).idle_since == NOW + 5 * MINUTE
+    assert idle_since(decision) == NOW + 5 * MINUTE
 
 
 def test_a_drain_of_nothing_is_idle_at_once():
     rollout = rolled_back(rollback={"drain": "0s"})
 
-    assert rollout.status.attempt.drain == DrainStatus(until=NOW, idle_since=NOW)
+    assert _drain(rollout) == DrainStatus(until=NOW, idle_since=NOW)
 
 
 def test_a_candidate_that_never_had_a_request_is_idle_as_soon_as_that_is_known():
@@ -94,7 +106,7 @@ def test_a_candidate_that_never_had_a_request_is_idle_as_soon_as_that_is_known()
     refused = decided(asking(rollout, rollback={}), world(rollout, shares=BASELINE_ONLY), after="10m")
     rollout = replace(rollout, status=refused.status)
 
-    assert drain(later(rollout, "10m")).idle_since == NOW + 5 * MINUTE
+    assert idle_since(later(rollout, "10m")) == NOW + 5 * MINUTE
 
 
 def test_a_candidate_that_somebody_gives_traffic_is_not_idle_and_drains_anew_afterwards():
@@ -110,7 +122,7 @@ def test_a_candidate_that_somebody_gives_traffic_is_not_idle_and_drains_anew_aft
 
 @pytest.mark.parametrize("route", [Unmanaged(), Blocked("RouteMissing", "create it")])
 def test_a_route_that_cannot_be_read_is_taken_to_be_as_it_was(route: Route):
-    assert drain(later(rolled_back(), "5m", route)).idle_since == NOW + 5 * MINUTE
+    assert idle_since(later(rolled_back(), "5m", route)) == NOW + 5 * MINUTE
 
 
 def test_a_retry_clears_it():
@@ -125,9 +137,10 @@ def test_a_superseded_candidate_drains_while_the_next_one_is_held():
     superseded = replace(new(candidate=V3, paused=True), status=rollout.status)
     superseded = replace(superseded, status=decided(superseded, world(rollout, shares=HALF)).status)
     superseded = replace(superseded, status=decided(superseded, world(rollout, shares=BASELINE_ONLY)).status)
+    assert superseded.status.attempt
     assert superseded.status.attempt.outcome is Outcome.SUPERSEDED
 
     decision = later(superseded, "5m")
 
-    assert drain(decision).idle_since == NOW + 5 * MINUTE
+    assert idle_since(decision) == NOW + 5 * MINUTE
     assert "CandidateIdle" in [event.reason for event in decision.events]

@@ -105,8 +105,8 @@ class Traffic(Model):
             ),
             rule(
                 "has(self.httpRoute) == has(oldSelf.httpRoute)",
-                "the kind of router object cannot change: delete this ModelRollout (traffic stays as it is) and create one"
-                " with the new kind",
+                "the kind of router object cannot change: delete this ModelRollout (an attempt goes back to its baseline) and"
+                " create one with the new kind",
             ),
             rule(
                 "!has(self.traefikService) || !has(oldSelf.traefikService) || self.traefikService == oldSelf.traefikService",

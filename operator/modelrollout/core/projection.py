@@ -34,6 +34,7 @@ from modelrollout.core.traffic import (
     Place,
     Routed,
     Shares,
+    WayBack,
 )
 from modelrollout.core.verbs import (
     Begin,
@@ -58,12 +59,16 @@ LOOK_AGAIN = timedelta(seconds=15)
 
 @dataclass(frozen=True, slots=True)
 class RouteWrite:
-    """A write of the route; one that `outranks` goes on over conflicts and refused status writes."""
+    """A write of the route; one that `outranks` goes on over conflicts and refused status writes.
+
+    `shares` is `None` where they stay as they are. Afterwards the route carries the note `way_back`, or none.
+    """
 
     place: Place
-    shares: Shares
+    shares: Shares | None
     guard: str | None
     outranks: bool
+    way_back: WayBack | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,12 +364,30 @@ def _route_write(case: Case, verb: Verb) -> RouteWrite | None:
         ):
             pass
         case _:
-            return None
+            return _note_write(case)
     place, route = place_of(case.rollout), case.seen.route
-    if place is None or (isinstance(route, Routed) and route.shares == case.target):
+    stands = isinstance(route, Routed) and route.shares == case.target and route.way_back == case.way_back
+    if place is None or stands:
         return None
     guard = route.guard if isinstance(route, Routed | Foreign) else None
-    return RouteWrite(place, case.target, guard, outranks=isinstance(verb, RollBack | Restore))
+    outranks = isinstance(verb, RollBack | Restore)
+    return RouteWrite(place, case.target, guard, outranks, case.way_back)
+
+
+def _note_write(case: Case) -> RouteWrite | None:
+    """Return what mends the note alone: a promotion moves nothing, and a crash may have come before its end.
+
+    On a route that somebody else wrote a note would be of no use, so one that is missing there is not fought for.
+    A rollback that waits keeps its note until the traffic is back. What an earlier rollout of this name has left is
+    not ours to take away.
+    """
+    place, route, wanted, stands = place_of(case.rollout), case.seen.route, case.way_back, case.way_back_seen
+    if place is None or stands == wanted or not isinstance(route, Routed | Foreign):
+        return None
+    is_over = case.attempt is None and stands is not None and stands.uid == case.rollout.uid
+    if is_over or (wanted and isinstance(route, Routed)):
+        return RouteWrite(place, None, route.guard, outranks=False, way_back=wanted)
+    return None
 
 
 def _look_again_at(case: Case, verb: Verb) -> datetime | None:

@@ -26,6 +26,7 @@ from modelrollout.core.preconditions import (
 from modelrollout.core.traffic import (
     BASELINE_ONLY,
     CANDIDATE_ONLY,
+    EARLIER_ATTEMPT,
     Acceptance,
     Blocked,
     Endpoints,
@@ -50,6 +51,8 @@ from modelrollout.core.verbs import (
 
 # A gateway that has not said a word about a route for so long will not: somebody has to look.
 ACCEPTANCE_BOUND = timedelta(seconds=30)
+# What is left is given back within a second or so; its events wake the rollout, this is for those that got lost.
+GIVING_BACK_BOUND = timedelta(seconds=15)
 
 
 def obey_people(case: Case) -> Verb | None:
@@ -96,6 +99,30 @@ def return_superseded(case: Case) -> Verb | None:
         # A first deployment has nothing to go back to: the next candidate takes over when it is ready.
         return refusal_to_start(case) or Begin()
     return _roll_back(case, Cause.SUPERSEDED, f"spec now asks for {case.wanted.version}")
+
+
+def return_predecessor(case: Case) -> Verb | None:
+    """A deleted rollout of this name has left traffic with its candidate: that goes back before anything begins.
+
+    The engine gives it back; what somebody else wrote since waits for a person here.
+    """
+    left = case.way_back_seen
+    if case.attempt or left is None or left.uid == case.rollout.uid or Command.RESUME in case.taken:
+        return None
+    where = f"{case.seen.route_kind} {case.seen.route_name}"
+    if isinstance(case.seen.route, Foreign) and case.seen.route.manager != EARLIER_ATTEMPT:
+        return Hold(
+            "RouteChanged",
+            f"an earlier rollout of this name was deleted in mid-attempt, and {case.seen.route.manager} has set the"
+            f" shares on {where} since: give {left.baseline.name} everything there, or control.resume to let the operator"
+            " start from what stands",
+        )
+    return Wait(
+        "GivingBack",
+        f"an earlier rollout of this name was deleted in mid-attempt: {left.baseline.name} gets back what {where} gives"
+        f" {left.candidate.name}, then this one begins by itself; if it does not, events of that object say why",
+        until=case.now + GIVING_BACK_BOUND,
+    )
 
 
 def rest(case: Case) -> Verb | None:

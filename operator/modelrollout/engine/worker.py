@@ -10,10 +10,12 @@ import structlog
 from modelrollout.core.case import Case, Limits, is_urgent
 from modelrollout.core.decide import decide
 from modelrollout.core.projection import Decision
+from modelrollout.core.traffic import way_back_in
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.memory import Memory, next_look
 from modelrollout.engine.observe import Interrupted, Observer
 from modelrollout.engine.ports import Clock, Cluster, Conflict, Gone, Refused, Telemetry, Unavailable
+from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Key, Store
 from modelrollout.engine.workqueue import Lane, WorkQueue
 
@@ -28,7 +30,7 @@ WRITES_AT_ONCE = 3
 class Engine:
     """Objects in, passes out. `seen`, `dropped` and `touched` only take note; the workers do the rest."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing that the engine needs
         self,
         *,
         store: Store,
@@ -39,6 +41,7 @@ class Engine:
         clock: Clock,
         limits: Limits,
         telemetry: Telemetry,
+        returner: Returner,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -48,6 +51,7 @@ class Engine:
         self._clock = clock
         self._limits = limits
         self._telemetry = telemetry
+        self._returner = returner
         self._memory = Memory()
 
     def seen(self, obj: dict[str, Any]) -> None:
@@ -56,11 +60,14 @@ class Engine:
             self._wake(obj["metadata"]["uid"])
 
     def dropped(self, obj: dict[str, Any]) -> None:
-        """Take note that a rollout is gone; its route keeps its last shares."""
-        key = obj["metadata"]["uid"]
-        self._store.drop(key)
-        self._queue.forget(key)
-        self._memory.drop(key)
+        """Take note that a rollout is gone; what its route still gives its candidate goes back."""
+        self._forget(obj["metadata"]["uid"])
+
+    def give_back(self) -> None:
+        """Give back what rollouts that were deleted unseen have left; to be called when all of them are listed."""
+        for key in self._returner.left():
+            if key not in self._store:
+                self._queue.add(key, Lane.ROLLBACK)
 
     def touched(self, names: Iterable[tuple[str, str]]) -> None:
         """Take note that a Service or routing object of such a namespace and name has changed."""
@@ -101,7 +108,7 @@ class Engine:
         started = asyncio.get_running_loop().time()
         outcome = "ok"
         try:
-            await self._pass(key)
+            await (self._pass(key) if key in self._store else self._return(key))
             self._memory.succeeded(key)
         except Interrupted:
             outcome = "interrupted"
@@ -118,7 +125,7 @@ class Engine:
         except Refused as error:
             outcome = "refused"
             log.error("pass refused by the API server", error=str(error))  # noqa: TRY400 - its sentence is enough
-            self._back_off(key)
+            self._back_off(key, refused=True)
         except Exception:
             outcome = "bug"
             log.exception("pass failed")
@@ -137,10 +144,18 @@ class Engine:
         notes.interrupt.clear()  # This pass knows of every rollback asked for so far; later ones set it again.
         now = self._clock()
         seen = await self._observer.observe(rollout, notes, now)
+        if (left := way_back_in(seen.route)) and left.uid not in self._store:
+            self._queue.add(left.uid, Lane.ROLLBACK)  # Of a deleted rollout of this name: ours waits for it.
         decision = decide(Case(rollout, seen, self._clock(), self._limits))
         await self._applier.apply(obj, rollout, decision)
         self._telemetry.decided(rollout.status, decision.status)
         self._plan_next(key, decision)
+
+    async def _return(self, key: Key) -> None:
+        again = await self._returner.give_back(key)
+        self._memory.drop(key)
+        if again:
+            self._queue.add_after(key, again)
 
     def _plan_next(self, key: Key, decision: Decision) -> None:
         now = self._clock()
@@ -171,13 +186,13 @@ class Engine:
         else:
             self._queue.add(key, Lane.ROLLBACK if is_urgent(rollout) else Lane.NORMAL)
 
-    def _back_off(self, key: Key, at_least: float = 0.0) -> None:
-        """Come back later: exponentially, with jitter; a rollback comes back within two seconds."""
+    def _back_off(self, key: Key, at_least: float = 0.0, *, refused: bool = False) -> None:
+        """Come back later: exponentially, with jitter; a rollback comes back within two seconds.
+
+        So does what a deleted rollout has left, unless it is refused: its namespace may be on its way out.
+        """
         failures = self._memory.failed(key)
-        try:
-            urgent = is_urgent(self._store.get(key).rollout)
-        except Gone:
-            return
+        urgent = is_urgent(self._store.get(key).rollout) if key in self._store else not refused
         longest = LONGEST_URGENT_BACKOFF if urgent else LONGEST_BACKOFF
         wait = min(longest, 0.1 * 2 ** min(failures, 20)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
         self._queue.add_after(key, wait if urgent else max(wait, at_least))
@@ -186,3 +201,4 @@ class Engine:
         self._store.drop(key)
         self._memory.drop(key)
         self._queue.forget(key)
+        self._queue.add(key, Lane.ROLLBACK)

@@ -6,15 +6,15 @@ from typing import Any
 from modelrollout.api.fields import ALL, NONE, Percent
 from modelrollout.api.traffic import Adopt, HTTPRouteTraffic
 from modelrollout.api.versions import ServiceRef
-from modelrollout.core.traffic import Acceptance, Blocked, Place, Shares, Unmanaged
+from modelrollout.core.traffic import BASELINE_ONLY, Acceptance, Blocked, Place, Shares, Unmanaged
 from modelrollout.routing.driver import Obj, RouteDriver, Shape
 from modelrollout.routing.gateway import Gateways
 from modelrollout.routing.objects import GATEWAY_API, Objects, is_labelled, labels_for
+from modelrollout.routing.restore import OWN_FIELDS, before_of, put_back, same_refs
 from modelrollout.routing.status import acceptance_of
 from modelrollout.routing.weights import candidate_share, percent_of, weights_of
 
 RULE = "rollout"
-_OWN_FIELDS = {"group", "kind", "name", "namespace", "port", "weight"}
 
 
 def httproute_driver(objects: Objects, gateways: Gateways) -> RouteDriver:
@@ -80,8 +80,11 @@ class _OwnRoute:
             "spec": {name: value for name, value in self._spec(place, shares).items() if value is not None},
         }
 
-    def change(self, obj: Obj, place: Place, shares: Shares) -> Obj:
-        del obj
+    def before(self, obj: Obj) -> None:
+        del obj  # It is ours from the first moment.
+
+    def change(self, obj: Obj, place: Place, shares: Shares, before: Obj | None) -> Obj:
+        del obj, before
         return self._spec(place, shares)
 
     def _spec(self, place: Place, shares: Shares) -> dict[str, Any]:
@@ -138,9 +141,14 @@ class _AdoptedRule:
     def fresh(self, place: Place, shares: Shares) -> Obj:
         raise NotImplementedError("an adopted route is made by its owner")
 
-    def change(self, obj: Obj, place: Place, shares: Shares) -> Obj:
+    def before(self, obj: Obj) -> Obj:
+        return before_of(self._rule(obj))
+
+    def change(self, obj: Obj, place: Place, shares: Shares, before: Obj | None) -> Obj:
         # The list is atomic, so all rules are sent, as the guard says they still stand.
-        mended = self._mend(self._rule(obj), place, shares)
+        mended = self._mend(rule := self._rule(obj), place, shares)
+        if before is not None and shares == BASELINE_ONLY:
+            mended = self._as_it_was(rule, mended, place, before)
         return {"rules": [mended if rule.get("name") == self._adopt.rule else rule for rule in obj["spec"]["rules"]]}
 
     def _mend(self, rule: Mapping[str, Any], place: Place, shares: Shares) -> dict[str, Any]:
@@ -148,13 +156,24 @@ class _AdoptedRule:
         for service, weight in _weighted(place, shares):
             old = next((ref for ref in rule.get("backendRefs") or [] if _names(ref, service, place)), None)
             # A ref with filters of its own stays, at 0: nobody could put them back.
-            if weight > 0 or (old and set(old) - _OWN_FIELDS):
+            if weight > 0 or (old and set(old) - OWN_FIELDS):
                 refs.append({**_ref(service, weight), **(old or {}), "weight": weight})
         filters = [filter_ for filter_ in rule.get("filters") or [] if not _mirrors_to(filter_, place.candidate, place)]
         if shares.mirror > NONE:
             filters.append(_mirror_to(place.candidate, shares.mirror))
         rest = {name: value for name, value in rule.items() if name not in {"backendRefs", "filters"}}
         return {**rest, "backendRefs": refs, **({"filters": filters} if filters else {})}
+
+    def _as_it_was(self, rule: Mapping[str, Any], mended: dict[str, Any], place: Place, before: Obj) -> dict[str, Any]:
+        """Return the rule with the references of `before`, where they gave the candidate nothing and are still the same.
+
+        They are, if what we would make of those then is what stands now; weights aside, which are ours to set.
+        """
+        was = put_back(mended, before)
+        now = _shares_of(rule, place)
+        if isinstance(now, str) or _shares_of(was, place) != BASELINE_ONLY:
+            return mended
+        return was if same_refs(rule, self._mend(was, place, now)) or same_refs(rule, was) else mended
 
     def _rule(self, obj: Obj) -> Mapping[str, Any]:
         rule = self._find(obj)

@@ -70,3 +70,4 @@ class Sweeper:
         for stored in self._store.all():
             if stored.rollout.uid not in listed and int(stored.rollout.guard) <= newest:
                 self._engine.dropped(stored.obj)
+        self._engine.give_back()
