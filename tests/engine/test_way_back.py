@@ -292,6 +292,22 @@ class TestPatience:
             stage.delete()
             await stage.until(lambda: stage.route() == "v1 100", within=timedelta(seconds=0.1))
 
+    async def test_a_copy_that_lags_behind_is_not_believed_twice(self):
+        stage = Stage()
+        stage.apply()
+        async with stage.engine():
+            await reached(stage, "v1 50, v2 50")
+            old = stage.api.object(ROUTES, "models", "fraud")
+            stage.api.edit(ROUTES, "models", "fraud", {"metadata": {"labels": {"team": "risk"}}})
+            read = stage.api.read
+
+            async def lagging(resource: str, namespace: str, name: str, *, live: bool = False) -> dict[str, Any]:
+                return await read(resource, namespace, name, live=live) if live else old
+
+            stage.api.read = lagging
+            stage.delete()
+            await stage.until(lambda: stage.route() == "v1 100", within=timedelta(seconds=0.1))
+
     @pytest.mark.parametrize(("verb", "resource"), [("patch", ROUTES), ("get", "modelrollouts")])
     async def test_an_api_server_that_is_down_is_asked_again_within_two_seconds(self, verb, resource):
         stage = Stage()

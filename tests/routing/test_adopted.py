@@ -212,10 +212,14 @@ async def test_the_note_of_an_earlier_attempt_does_not_say_how_the_rule_was_befo
     )
     note = WayBack(NOTE.uid, V2, v3.candidate)
 
+    rules = stage.stored()["spec"]["rules"]
+    rules[1]["backendRefs"] = [ref("fraud-v2", 3)]
+    stage.edit({"spec": {"rules": rules}}, manager="kubectl-apply")
+
     await move(stage, v3, STEPS[2], note)
     await move(stage, v3, BASELINE_ONLY, None)
 
-    assert stage.stored()["spec"]["rules"][1]["backendRefs"] == [ref("fraud-v2", 100)]
+    assert stage.stored()["spec"]["rules"][1]["backendRefs"] == [ref("fraud-v2", 3)]
 
 
 async def test_two_rollouts_on_two_rules_of_one_route_each_have_their_own_note(stage: StoredStage) -> None:
