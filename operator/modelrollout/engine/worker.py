@@ -152,6 +152,7 @@ class Engine:
         self._plan_next(key, decision)
 
     async def _return(self, key: Key) -> None:
+        structlog.contextvars.bind_contextvars(uid=key)
         again = await self._returner.give_back(key)
         self._memory.drop(key)
         if again:
