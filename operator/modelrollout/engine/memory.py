@@ -31,6 +31,7 @@ class Notes:
     failures: int = 0
     conflicts: int = 0
     writes_in_a_row: int = 0
+    patience_until: datetime | None = None
     written: Shares | None = None
     written_at: tuple[datetime, ...] = ()
     interrupt: asyncio.Event = field(default_factory=asyncio.Event)

@@ -39,6 +39,11 @@ class Drivers:
     grpc_route: Driver
     traefik_service: Driver
 
+    @property
+    def all(self) -> tuple[Driver, ...]:
+        """Return the drivers, one for each kind of routing object."""
+        return self.http_route, self.traefik_service
+
     def of(self, traffic: Traffic) -> Driver:
         """Return the driver for this kind of routing object."""
         if traffic.traefik_service:
@@ -92,7 +97,10 @@ class Observer:
 
         After a restart the copy may be older than what was written before it: a list can be, and a watch may lag.
         """
-        route = await driver.read(place)
+        try:
+            route = await driver.read(place)
+        except Refused as error:
+            return Blocked("RouteRefused", str(error))
         target = target_of(rollout)
         if target is None or not isinstance(route, Routed | Foreign):
             return route
