@@ -10,7 +10,7 @@ export PYTHONUNBUFFERED := 1
 export OPENBLAS_NUM_THREADS := 1
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test unit check format bench image release lint-chart kind lock generate clean
+.PHONY: help setup demo test unit check format bench soak fuzz image release lint-chart kind lock generate clean
 
 help:  ## Show what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ demo: $(STAMP)  ## Watch a model being promoted, a bad one caught, and an on-cal
 	@$(BIN)/python -m local.demo $(if $(KEEP),--keep)
 
 test: $(STAMP)  ## Run all tests, on a real control plane, Traefik and Prometheus.
-	@$(BIN)/python -m local.build kube prometheus helm envoy-gateway
+	@$(BIN)/python -m local.build kube prometheus helm envoy-gateway kubeconform checkov
 	@$(BIN)/python -m pytest $(ARGS)
 
 unit: $(STAMP)  ## Run the tests that need no cluster, in under 30 seconds.
@@ -54,26 +54,35 @@ bench: $(STAMP)  ## Measure how fast edits and bad samples reach the route, and 
 	@$(BIN)/python -m local.build kube
 	@$(BIN)/python -m local.bench $(ARGS)
 
+soak: $(STAMP)  ## Let rollouts come and go for an hour and judge what grows, sticks or goes stale (SOAK_MINUTES=60).
+	@$(BIN)/python -m local.build kube
+	@$(BIN)/python -m local.soak $(ARGS)
+
+fuzz: $(STAMP)  ## Fuzz parsers and decisions, guided by coverage (FUZZ_SECONDS=60 for each target).
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 image: $(STAMP)  ## Build the image with docker, podman or buildah (BASE=debian: from Debian packages; IMAGE_ARGS for the builder).
 	@$(BIN)/python -m local.release.image $(if $(BASE),--base $(BASE)) -- $(IMAGE_ARGS)
 
 release: $(STAMP)  ## Put wheel, sdist, chart, bill of materials, licences and check sums into dist/.
 	@$(BIN)/python -m local.release
 
-lint-chart: $(STAMP)  ## Lint the chart with helm.
-	@"$$($(BIN)/python -m local.build helm | sed -n 's/^helm: //p')" lint --strict charts/modelrollout
+lint-chart: $(STAMP)  ## Lint the chart and the Dockerfile with helm, kubeconform and checkov.
+	@$(BIN)/python -m local.build kube prometheus helm kubeconform checkov
+	@$(BIN)/python -m pytest -q tests/charts/test_lint.py tests/charts/test_schemas.py tests/charts/test_checkov.py $(ARGS)
 
 generate: $(STAMP)  ## Write crds/, the chart's copy of them, and docs/api.md from the models.
 	@$(BIN)/python -m modelrollout.api.crd --write
 	@$(BIN)/python -m modelrollout.api.reference --write
 
-kind: $(STAMP)  ## Say what runs on kind today.
-	@echo "kind-config.yaml makes the cluster and make image the image; bringing both together comes with the next release:"
-	@echo "  kind create cluster --config kind-config.yaml"
+kind: $(STAMP)  ## The demo on a cluster of kind's (needs docker, kind, kubectl, helm; ARGS=--dry-run prints what it does).
+	@$(BIN)/python -m local.kind $(ARGS)
 
 lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml (needs uv).
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --all-extras --upgrade --quiet \
 	  pyproject.toml -o requirements.lock
+	cd local/tools/checkov && uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --upgrade --quiet requirements.in -o requirements.lock
 
 clean:  ## Remove what was made in this folder; built programs stay in the user's cache.
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache logs

@@ -5,7 +5,6 @@ stale one is never used, and two versions of the project can share the cache.
 """
 
 import argparse
-import fcntl
 import hashlib
 import json
 import os
@@ -14,19 +13,32 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
 
 from local.golang import BuildFailed, Go, find_go
-from local.paths import TOOLS, cache_directory
+from local.paths import TOOLS, cache_directory, cache_lock
 from local.progress import Progress, run
-from local.targets import ENVOY_GATEWAY, GATEWAY_API, TARGETS, TRAEFIK, Definitions, Target
+from local.python_tool import PYTHON_TOOLS, find_python_tool
+from local.targets import (
+    ENVOY_GATEWAY,
+    GATEWAY_API,
+    PROMETHEUS_OPERATOR,
+    TARGETS,
+    TRAEFIK,
+    TRAEFIK_ROLES,
+    Definitions,
+    Target,
+)
 
 _ENVTEST = ("etcd", "kube-apiserver", "kubectl", "kube-controller-manager")
-_DEFINITIONS = {"kube": (GATEWAY_API, TRAEFIK), "envoy-gateway": (ENVOY_GATEWAY,)}
+_DEFINITIONS = {
+    "kube": (GATEWAY_API, TRAEFIK, TRAEFIK_ROLES),
+    "envoy-gateway": (ENVOY_GATEWAY,),
+    "kubeconform": (PROMETHEUS_OPERATOR,),
+}
 
 
 def find_programs(names: Iterable[str]) -> dict[str, Path]:
@@ -49,7 +61,7 @@ def find_programs(names: Iterable[str]) -> dict[str, Path]:
 
 
 def find_definitions(definitions: Definitions) -> Path:
-    """Return a JSON file with a list of custom resource definitions, taken from their Go module.
+    """Return a JSON file with a list of manifests, taken from their Go module.
 
     Raises:
         BuildFailed: the module cannot be fetched, or is not the one whose checksum is pinned.
@@ -58,7 +70,7 @@ def find_definitions(definitions: Definitions) -> Path:
     place = cache_directory() / "crds" / f"{definitions.name}-{key}.json"
     if place.exists():
         return place
-    with _lock(f"crds-{definitions.name}"):
+    with cache_lock(f"crds-{definitions.name}"):
         if not place.exists():
             progress = Progress(f"{definitions.name} definitions")
             _write_atomically(place, json.dumps(_read_definitions(definitions)))
@@ -84,7 +96,7 @@ def _build(target: Target, names: list[str]) -> dict[str, Path]:
     paths = {name: place / name for name in names}
     if all(path.exists() for path in paths.values()):
         return paths
-    with _lock(target.name):
+    with cache_lock(target.name):
         missing = [name for name in names if not paths[name].exists()]
         if missing:
             place.mkdir(parents=True, exist_ok=True)
@@ -137,21 +149,7 @@ def _read_definitions(definitions: Definitions) -> list[object]:
         raise BuildFailed(f"{definitions.module} has checksum {fetched['Sum']}, pinned is {definitions.checksum}")
     files = sorted(Path(fetched["Dir"]).glob(definitions.pattern))
     documents = [one for file in files for one in yaml.load_all(file.read_text(), yaml.CSafeLoader)]
-    return [one for one in documents if one and one["kind"] == "CustomResourceDefinition"]
-
-
-@contextmanager
-def _lock(name: str) -> Iterator[None]:
-    """Hold the cache's lock for `name`, so that two builds side by side do the work once."""
-    directory = cache_directory() / "locks"
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / name).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"build {name}: another process is building it, waiting", flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return [one for one in documents if one and one["kind"] == definitions.kind]
 
 
 def _write_atomically(path: Path, text: str) -> None:
@@ -164,10 +162,13 @@ def _write_atomically(path: Path, text: str) -> None:
 def main() -> int:
     """Build the targets that the command line names; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m local.build", description="Build what the local stack runs.")
-    parser.add_argument("targets", nargs="+", choices=sorted(TARGETS), metavar="TARGET", help=", ".join(TARGETS))
-    targets = [TARGETS[name] for name in parser.parse_args().targets]
+    names = (*TARGETS, *PYTHON_TOOLS)
+    parser.add_argument("targets", nargs="+", choices=sorted(names), metavar="TARGET", help=", ".join(names))
+    wanted = parser.parse_args().targets
     try:
-        for target in targets:
+        for name in (one for one in wanted if one in PYTHON_TOOLS):
+            print(f"{name}: {find_python_tool(name)}")
+        for target in (TARGETS[one] for one in wanted if one in TARGETS):
             for name, path in find_programs(target.packages).items():
                 print(f"{name}: {path}")
             for definitions in _DEFINITIONS.get(target.name, ()):

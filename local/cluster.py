@@ -22,6 +22,7 @@ from local.build import find_definitions, find_programs
 from local.control_plane import ControlPlane
 from local.envoy_gateway import EnvoyGateway
 from local.golang import BuildFailed
+from local.grpc_serving import GrpcServer, new_grpc_server, start_calls
 from local.namespace import PREFIX, Namespace, enter_namespace
 from local.paths import logs_directory
 from local.process import Process, Processes
@@ -317,6 +318,17 @@ class LocalCluster:
             labels = {"namespace": namespace, "service": service, "pod": f"{service}-0", "version": server.version}
             self._prometheus.add_target("model", server.target, labels)
         return server
+
+    def grpc_model(self, namespace: str, service: str) -> GrpcServer:
+        """Return a gRPC model server that answers, behind a new Service."""
+        return new_grpc_server(self._processes, self.api, namespace, service, self._new_address(16))
+
+    def calls(self, host: str, *, calls_per_second: float, count: int) -> loads.Load:
+        """Return a steady load of gRPC calls on Envoy Gateway that has begun."""
+        target = self.envoy_gateway.url.removeprefix("http://")
+        return start_calls(
+            self._processes, target, host=host, control=self._new_address(32), rate=calls_per_second, calls=count
+        )
 
     def service(self, namespace: str, service: str, address: str, port: int = PORT) -> None:
         """Create a Service whose one ready endpoint is `address`, for instance one more name of a model server."""

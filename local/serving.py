@@ -25,6 +25,8 @@ _ENVIRONMENT = {
 class ModelServer:
     """One version of a model: a process at an address of its own, and a Service with one endpoint."""
 
+    control_port = PORT
+
     def __init__(self, api: Api, namespace: str, service: str, version: str, address: str) -> None:
         self.namespace = namespace
         self.service = service
@@ -78,7 +80,7 @@ class ModelServer:
         )
 
     def _control(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
-        connection = http.client.HTTPConnection(self.address, PORT, timeout=10)
+        connection = http.client.HTTPConnection(self.address, self.control_port, timeout=10)
         try:
             connection.request(method, path, None if body is None else json.dumps(body))
             return json.loads(connection.getresponse().read())

@@ -45,6 +45,7 @@ TARGETS = {
         # Static, file and http discovery stay; the rest is two thirds of the build.
         Target("prometheus", {"prometheus": "github.com/prometheus/prometheus/cmd/prometheus"}, tags="remove_all_sd"),
         Target("helm", {"helm": "helm.sh/helm/v3/cmd/helm"}),
+        Target("kubeconform", {"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"}),
         Target(
             "envoy-gateway",
             {"envoy-gateway": "github.com/envoyproxy/gateway/cmd/envoy-gateway"},
@@ -60,13 +61,15 @@ TARGETS = {
 
 @dataclass(frozen=True)
 class Definitions:
-    """Custom resource definitions inside a Go module, pinned by version and by the module's checksum."""
+    """Manifests inside a Go module, pinned by version and by the module's checksum."""
 
     name: str
     module: str
     checksum: str
     pattern: str
     """Glob under the module's root."""
+    kind: str = "CustomResourceDefinition"
+    """What of the files is taken."""
 
 
 GATEWAY_API = Definitions(
@@ -81,10 +84,23 @@ TRAEFIK = Definitions(
     "h1:T8wy9KuaFzCkmXCqAzDy7t73pBDR1DHrJe3pqXpNXTw=",
     "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml",
 )
+TRAEFIK_ROLES = Definitions(
+    "traefik-roles",
+    TRAEFIK.module,
+    TRAEFIK.checksum,
+    "docs/content/reference/dynamic-configuration/kubernetes-[cg]*-rbac.yml",
+    kind="ClusterRole",
+)
 ENVOY_GATEWAY = Definitions(
     "envoy-gateway",
     "github.com/envoyproxy/gateway@v1.9.1",
     "h1:vAVp6/AlBXJ1aOhp1mxL7fNEzVEfjADUguUhm2wzxQY=",
     # The one kind that is used here; it goes without the others.
     "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_envoyproxies.yaml",
+)
+PROMETHEUS_OPERATOR = Definitions(
+    "prometheus-operator",
+    "github.com/prometheus-operator/prometheus-operator@v0.85.0",
+    "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
+    "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
 )

@@ -102,9 +102,32 @@ ON_CREATE = (
     Refusal("a name of 64 characters", {"metadata.name": "a" * 64}, "metadata.name: write a DNS label"),
     # Traffic
     Refusal(
-        "two kinds of traffic", {"spec.traffic.traefikService": {"name": "fraud"}}, "give exactly one of httpRoute and"
+        "two kinds of traffic",
+        {"spec.traffic.traefikService": {"name": "fraud"}},
+        "give exactly one of httpRoute, grpc",
     ),
-    Refusal("no kind of traffic", {"spec.traffic": {}}, "give exactly one of httpRoute and traefikService"),
+    Refusal("no kind of traffic", {"spec.traffic": {}}, "give exactly one of httpRoute, grpcRoute and"),
+    Refusal(
+        "two kinds of the same API",
+        {"spec.traffic.grpcRoute": {"parentRefs": [{"name": "edge"}]}},
+        "give exactly one of httpRoute, grpcRoute and",
+    ),
+    Refusal("a GRPCRoute without parentRefs", {"spec.traffic": {"grpcRoute": {}}}, "give either parentRefs"),
+    Refusal(
+        "an adopted GRPCRoute with a method",
+        {"spec.traffic": {"grpcRoute": {"adopt": {"name": "fraud", "rule": "score"}, "method": "Score"}}},
+        "hostnames, service and method belong to a route that the operator owns",
+    ),
+    Refusal(
+        "a gRPC service with its method",
+        {"spec.traffic": {"grpcRoute": {"parentRefs": [{"name": "edge"}], "service": "fraud.v1.Scorer/Score"}}},
+        "write the gRPC service with its package",
+    ),
+    Refusal(
+        "a gRPC method with its service",
+        {"spec.traffic": {"grpcRoute": {"parentRefs": [{"name": "edge"}], "method": "Scorer.Score"}}},
+        "write the name of one gRPC method",
+    ),
     Refusal(
         "adopt without a rule", {"spec.traffic.httpRoute": {"adopt": {"name": "fraud"}}}, "adopt.rule: Required value"
     ),
@@ -216,6 +239,11 @@ ON_CREATE = (
         {"spec.metrics.custom": {"requests": {"metric": "r"}, "versionLabel": {"name": "service"}}},
         "or another preset and no custom",
     ),
+    Refusal(
+        "a preset that cannot judge gRPC",
+        {"spec.traffic": {"grpcRoute": {"parentRefs": [{"name": "edge"}]}}},
+        "a gRPC call that fails has status 200: with traffic.grpcRoute write preset: custom",
+    ),
     Refusal("another preset", {"spec.metrics.preset": "nginx"}, 'supported values: "traefik", "custom"'),
     Refusal("an address as source", {"spec.metrics.source": "http://x"}, "write a DNS label"),
     Refusal(
@@ -235,6 +263,12 @@ ON_CREATE = (
 )
 
 _LEAF = {"spec.traffic": {"traefikService": {"name": "fraud"}}}
+_CUSTOM = {"preset": "custom", "custom": {"requests": {"metric": "r"}, "versionLabel": {"name": "service"}}}
+_GRPC = {"spec.traffic": {"grpcRoute": {"parentRefs": [{"name": "edge"}]}}, "spec.metrics": _CUSTOM}
+_GRPC_ADOPTED = {
+    "spec.traffic": {"grpcRoute": {"adopt": {"name": "fraud", "rule": "score"}}},
+    "spec.metrics": _CUSTOM,
+}
 _ADOPTED = {"spec.traffic": {"httpRoute": {"adopt": {"name": "fraud", "rule": "score"}}}}
 
 
@@ -256,6 +290,8 @@ ON_CHANGE = (
         {"spec.traffic": {"traefikService": {"name": "other"}}},
         "create a new ModelRollout",
     ),
+    ChangeRefusal("an HTTPRoute becomes a GRPCRoute", {}, _GRPC, "the kind of router object cannot change"),
+    ChangeRefusal("an own GRPCRoute becomes an adopted one", _GRPC, _GRPC_ADOPTED, "grpcRoute.adopt cannot change"),
     ChangeRefusal("an own route becomes an adopted one", {}, _ADOPTED, "httpRoute.adopt cannot change"),
     ChangeRefusal("an adopted route becomes an own one", _ADOPTED, {}, "create a new ModelRollout"),
     ChangeRefusal(

@@ -36,6 +36,20 @@ ACCEPTED: dict[str, Changes] = {
     },
     "a stage with a gate of its own": {"spec.stages.1.gates": [{"name": "own", "errorRate": {"maxIncrease": "0%"}}]},
     "an adopted rule": {"spec.traffic": {"httpRoute": {"adopt": {"name": "fraud", "rule": "score"}}}},
+    "a GRPCRoute": {
+        "spec.traffic": {
+            "grpcRoute": {
+                "parentRefs": [{"name": "edge"}],
+                "hostnames": ["fraud.example.com"],
+                "service": "fraud.v1.Scorer",
+                "method": "Score",
+            }
+        },
+        "spec.metrics": {
+            "preset": "custom",
+            "custom": {"requests": {"metric": "calls_total"}, "versionLabel": {"name": "service"}},
+        },
+    },
     "a TraefikService": {"spec.traffic": {"traefikService": {"name": "fraud"}}},
     "a wildcard host and a path": {
         "spec.traffic.httpRoute.hostnames": ["*.example.com"],

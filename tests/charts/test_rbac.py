@@ -19,6 +19,7 @@ IN_A_NAMESPACE = {
     ("modelrollout.dev", "modelrollouts"): READ,
     ("modelrollout.dev", "modelrollouts/status"): {"patch"},
     ("gateway.networking.k8s.io", "httproutes"): READ | WRITE,
+    ("gateway.networking.k8s.io", "grpcroutes"): READ | WRITE,
     ("gateway.networking.k8s.io", "gateways"): READ,
     ("traefik.io", "traefikservices"): READ | WRITE,
     ("", "services"): READ,

@@ -43,6 +43,21 @@ class TestWindow:
         assert asked(just_before)["errors"].since == NOW - timedelta(seconds=150)
         assert asked(just_after)["errors"].since == NOW - timedelta(seconds=31)
 
+    def test_it_ends_on_a_whole_second_so_that_questions_of_many_rollouts_can_be_asked_together(self):
+        rollout = running("canary", 0, applied=timedelta(minutes=10), analysis=ANALYSIS)
+
+        question = questions(rollout, "TraefikService", "fraud", NOW + timedelta(milliseconds=987))["errors"]
+
+        assert question.until == NOW - timedelta(seconds=30)
+
+    def test_a_window_of_less_than_a_second_is_not_rounded_away(self):
+        rollout = running("canary", 0, applied=timedelta(seconds=150), analysis=ANALYSIS)
+        moment = NOW + timedelta(milliseconds=400)
+
+        question = questions(rollout, "TraefikService", "fraud", moment)["errors"]
+
+        assert question.until - question.since == timedelta(milliseconds=400)
+
     @pytest.mark.parametrize("ago", [timedelta(0), timedelta(seconds=30)])
     def test_nothing_is_asked_before_anything_can_have_been_ingested(self, ago):
         assert asked(running("canary", 0, applied=ago, analysis=ANALYSIS)) == {}
@@ -86,7 +101,7 @@ class TestQuestions:
 
         for rollout in (new(), running("canary", 0, applied=None), ended(Outcome.PROMOTED), back, changed):
             assert asked(rollout) == {}
-            assert judge_all(rollout, {}, NOW) == ()
+            assert list(judge_all(rollout, {}, NOW)) == []
 
 
 class TestJudging:
@@ -113,6 +128,14 @@ class TestJudging:
 
         assert gate.reason == "WarmingUp"
 
+    def test_counts_that_shrank_since_the_last_look_are_noticed_though_status_is_behind_it(self):
+        rollout = running("canary", 0, applied=timedelta(hours=1))
+        last = judge_all(rollout, {"errors": Counted(Counts(1000, 0), Counts(9000, 0))}, NOW)
+
+        (gate,) = judge_all(rollout, {"errors": Counted(Counts(600, 0), Counts(9000, 0))}, NOW, last)
+
+        assert (gate.verdict, gate.reason) == (Verdict.UNKNOWN, "CountsShrank")
+
     def test_lost_metrics_during_the_warm_up_are_said(self):
         rollout = running("canary", 0, applied=timedelta(seconds=90), analysis=ANALYSIS)
 
@@ -126,5 +149,5 @@ class TestJudging:
         five_limits = running("canary", 0, applied=timedelta(hours=1), gates=five)
         at_the_boundary = {name: Counted(Counts(1000, 37), None) for name in "abcde"}
 
-        assert judge_all(one_limit, at_the_boundary, NOW)[0].verdict is Verdict.FAIL
-        assert judge_all(five_limits, at_the_boundary, NOW)[0].verdict is Verdict.UNKNOWN
+        assert next(judge_all(one_limit, at_the_boundary, NOW)).verdict is Verdict.FAIL
+        assert next(judge_all(five_limits, at_the_boundary, NOW)).verdict is Verdict.UNKNOWN

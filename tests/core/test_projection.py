@@ -196,9 +196,53 @@ class TestOldNews:
     def test_numbers_alone_are_not_written(self):
         rollout = self.written()
 
-        later = decided(rollout, looked(rollout, self.numbers(200, NOW + timedelta(seconds=59))), after="59s")
+        later = decided(rollout, looked(rollout, self.numbers(199, NOW + timedelta(seconds=59))), after="59s")
 
         assert later.status is rollout.status
+
+    @pytest.mark.parametrize(
+        ("before", "now", "verdict", "is_written"),
+        [
+            pytest.param((100, 0), (200, 0), Verdict.UNKNOWN, True, id="twice as many"),
+            pytest.param((100, 0), (120, 1), Verdict.UNKNOWN, True, id="the first bad one"),
+            pytest.param((100, 4), (120, 7), Verdict.UNKNOWN, False, id="a few more"),
+            pytest.param((100, 4), (120, 8), Verdict.UNKNOWN, True, id="twice as many bad ones"),
+            pytest.param((100, 1), (900, 5), Verdict.PASS, False, id="passing, and twice as many"),
+            pytest.param((100, 1), (1000, 5), Verdict.PASS, True, id="passing, and ten times as many"),
+            pytest.param((100, 1), (120, 10), Verdict.PASS, True, id="passing, and ten times as many bad ones"),
+        ],
+    )
+    def test_numbers_that_have_grown_much_are_written(self, before, now, verdict, is_written):
+        def counted(total, bad):
+            return self.numbers(total, NOW, verdict).model_copy(update={"tally": Tally(total=total, bad=bad)})
+
+        rollout = running("canary", 0)
+        rollout = settled(rollout, looked(rollout, counted(*before)))
+
+        later = decided(rollout, looked(rollout, counted(*now)), after="10s")
+
+        assert (later.status is not rollout.status) == is_written
+
+    def test_a_step_of_weeks_costs_few_writes(self):
+        rollout, writes = self.written(), 0
+        for look in range(1, 1000):
+            later = decided(rollout, looked(rollout, self.numbers(100 + 300 * look, NOW)))
+            writes += later.status is not rollout.status
+            rollout = replace(rollout, status=later.status)
+
+        assert writes <= 12
+
+    @pytest.mark.parametrize(("after", "is_written"), [("59s", False), ("60s", True)])
+    def test_the_words_of_a_hold_are_renewed_each_minute(self, after, is_written):
+        def stale(age):
+            return self.numbers(100, NOW, reason="Stale").model_copy(update={"message": f"{age} s old"})
+
+        rollout = running("canary", 0)
+        rollout = settled(rollout, looked(rollout, stale(61)))
+
+        later = decided(rollout, looked(rollout, stale(120)), after=after)
+
+        assert (later.status is not rollout.status) == is_written
 
     def test_numbers_are_written_once_those_in_status_are_old(self):
         rollout = self.written()
@@ -266,6 +310,13 @@ class TestEvents:
 
         assert [(e.type, e.reason) for e in events] == [("Warning", "GateFailed"), ("Warning", "RollingBack")]
         assert all(e.note.endswith("Runbook: https://runbooks/fraud") for e in events)
+
+    def test_a_runbook_of_a_thousand_characters_leaves_the_news_their_place(self):
+        rollout = running(owner={"team": "risk-ml", "runbookURL": "https://" + "x" * 1000})
+
+        (note,) = [e.note for e in decided(asking(rollout, rollback={"reason": "p99"})).events if e.type == "Warning"]
+
+        assert note.endswith("p99")
 
     def test_a_gate_s_own_runbook_is_not_repeated(self):
         gates = [{"name": "errors", "errorRate": {"max": "1%"}, "runbookURL": "https://runbooks/fraud"}]

@@ -3,21 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from modelrollout.api.gates import Gate
 from modelrollout.api.metrics import Metrics
 from modelrollout.api.status import ModelRolloutStatus
 from modelrollout.core.case import Limits
-from modelrollout.core.evidence import Answer, Counted, Question
+from modelrollout.core.evidence import Answer, Counted, Gap, NoData, Question
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import Blocked
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
 from modelrollout.engine.ports import Gone
 from modelrollout.engine.store import Store
-from modelrollout.engine.worker import Engine
+from modelrollout.engine.worker import Engine, most_of_a_namespace
 from modelrollout.engine.workqueue import WorkQueue
 from modelrollout.routing.traefikservice import traefikservice_driver
 
@@ -25,7 +25,7 @@ from tests.core.builders import spec
 from tests.support.fake_api import ROLLOUTS, Call, FakeApi
 from tests.support.virtual_time import virtual_now
 
-LIMITS = Limits(min_interval=timedelta(seconds=1), status_refresh=timedelta(seconds=60))
+LIMITS = Limits(min_interval=timedelta(seconds=1), status_refresh=timedelta(hours=1))
 ROUTES = "traefikservices"
 WATCH_DELAY = 0.005
 # So long that nothing has to be tuned, so short that a whole rollout is a hundred passes.
@@ -38,7 +38,10 @@ class ScriptedSource:
     def __init__(self) -> None:
         self.errors: dict[str, float] = {}
         self.act: Callable[[Question], Awaitable[Answer]] = self.count
+        self.seen: Callable[[Gap], float | NoData] = lambda _: 1.0
+        self.lost_until: datetime | None = None
         self.asked = 0
+        self.gaps: list[Gap] = []
 
     def check(self, metrics: Metrics, gates: Sequence[Gate]) -> Blocked | None:
         """Find nothing wrong."""
@@ -50,9 +53,15 @@ class ScriptedSource:
         self.asked += 1
         return await self.act(question)
 
+    async def covered(self, gap: Gap) -> float | NoData:
+        """Answer as `seen` says; by default the source was there all the time."""
+        self.gaps.append(gap)
+        return self.seen(gap)
+
     async def count(self, question: Question) -> Answer:
         """Return what a healthy Prometheus would count."""
-        seconds = (question.until - question.since).total_seconds()
+        since = max(question.since, self.lost_until or question.since)
+        seconds = max(0.0, (question.until - since).total_seconds())
 
         def counts(version: str) -> Counts:
             total = round(50 * seconds)
@@ -80,7 +89,8 @@ class Noted:
 class Stage:
     """The world that engines share. `before` and `after` see each call of an engine and may raise in its place.
 
-    `shares` is every change of the route, as what Services answer and what is copied where.
+    `shares` is every change of the route, as what Services answer and what is copied where. While it is `deaf`, no
+    watch tells anything.
     """
 
     def __init__(self, **changes: Any) -> None:
@@ -94,9 +104,12 @@ class Stage:
         self.telemetry = Noted()
         self.shares: list[str] = []
         self.writes: list[Call] = []
+        self.deaf = False
+        self._is_delivering = False
         self._engines: list[Engine] = []
         self._names: set[str] = set()
         self._news = asyncio.Event()
+        self._version = 0
         for version in ("v1", "v2", "v3"):
             self.api.set_backend("models", f"fraud-{version}")
         self._spec = spec(**{"stages": STAGES, "analysis": ANALYSIS, **changes})
@@ -114,6 +127,11 @@ class Stage:
     def control(self, name: str = "fraud", **messages: Any) -> None:
         """Do as a person does with `kubectl patch --subresource=status`."""
         self.api.edit(ROLLOUTS, "models", name, {"status": {"control": messages}}, status=True)
+        self.deliver()
+
+    def write_attempt(self, **fields: Any) -> None:
+        """Write into status.attempt of the only rollout, as an operator with another clock would have."""
+        self.api.edit(ROLLOUTS, "models", "fraud", {"status": {"attempt": fields}}, status=True)
         self.deliver()
 
     def delete(self, name: str = "fraud") -> None:
@@ -155,13 +173,16 @@ class Stage:
     def deliver(self) -> None:
         """Let the watches of all engines say what is new, a little later."""
         self._news.set()
-        asyncio.get_running_loop().call_later(WATCH_DELAY, self._deliver)
+        if not self._is_delivering:
+            self._is_delivering = True
+            asyncio.get_running_loop().call_later(WATCH_DELAY, self._deliver)
 
     @asynccontextmanager
     async def engine(self, workers: int = 2) -> AsyncIterator[asyncio.Task[None]]:
         """Run an engine with a memory of its own; yields its task, and leaves none behind."""
-        store, queue = Store(), WorkQueue()
-        drivers = Drivers(http_route=self.driver, traefik_service=self.driver)
+        store = Store()
+        queue = WorkQueue(group_of=store.namespace_of, most=most_of_a_namespace(workers))
+        drivers = Drivers(http_route=self.driver, grpc_route=self.driver, traefik_service=self.driver)
         engine = Engine(
             store=store,
             queue=queue,
@@ -204,7 +225,9 @@ class Stage:
         if call.verb in {"create", "patch", "patch status"}:
             self.writes.append(call)
             self._note_shares()
-            self.deliver()
+            if self._version != self.api._version:  # A write that changes nothing is no news to a watch.
+                self._version = self.api._version
+                self.deliver()
         self.after(call)
 
     def _note_shares(self) -> None:
@@ -213,6 +236,9 @@ class Stage:
             self.shares.append(now)
 
     def _deliver(self) -> None:
+        self._is_delivering = False
+        if self.deaf:
+            return
         for engine in self._engines:
             for name in self._names:
                 engine.seen(self.api.object(ROLLOUTS, "models", name))

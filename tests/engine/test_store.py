@@ -50,9 +50,10 @@ def test_a_rollout_is_concerned_by_its_route_and_its_services():
     assert store.concerned("elsewhere", "leaf") == frozenset()
 
 
-def test_an_adopted_route_concerns_its_rollout():
+@pytest.mark.parametrize("kind", ["httpRoute", "grpcRoute"])
+def test_an_adopted_route_concerns_its_rollout(kind):
     store = Store()
-    store.put(rollout(traffic={"httpRoute": {"adopt": {"name": "theirs", "rule": "score"}}}))
+    store.put(rollout(traffic={kind: {"adopt": {"name": "theirs", "rule": "score"}}}))
 
     assert store.concerned("models", "theirs") == {"u1"}
 

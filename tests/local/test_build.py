@@ -1,5 +1,6 @@
 """Programs are built once, found where the user has them, and missed with a sentence that helps."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from local import build, targets
 from local.build import find_definitions, find_programs
 from local.golang import BuildFailed, Go, find_go
 from local.paths import TOOLS, cache_directory
+from local.python_tool import PYTHON_TOOLS, find_python_tool
 from local.targets import Definitions, Target
 
 HELLO = 'package main\n\nimport _ "embed"\n\nvar word = "nothing"\n\nfunc main() { print(word) }\n'
@@ -136,6 +138,25 @@ def test_every_target_pins_its_sources() -> None:
     assert f"k8s.io/kubernetes {version}\n" in module.replace(" // indirect", "")
 
 
+def test_every_tool_in_python_is_locked_by_hashes_and_names_no_index() -> None:
+    for name in PYTHON_TOOLS:
+        lock = (TOOLS / name / "requirements.lock").read_text("utf-8")
+        packages = re.findall(r"^\S+==.*?(?=^\S|\Z)", lock, re.MULTILINE | re.DOTALL)
+        assert len(packages) > 1
+        assert all("--hash=sha256:" in package for package in packages)
+        assert "://" not in lock
+
+
+def test_a_tool_in_python_that_cannot_be_installed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELROLLOUT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "executable", str(program(tmp_path, "python", "no ensurepip'; exit 1 #")))
+
+    with pytest.raises(BuildFailed, match=r"(?s)checkov could not be installed: .*no ensurepip"):
+        find_python_tool("checkov")
+
+    assert not list((tmp_path / "cache").glob("python/*/whole"))
+
+
 def test_the_command_names_the_targets_it_knows() -> None:
     answer = subprocess.run(
         [sys.executable, "-m", "local.build", "nothing"], capture_output=True, text=True, check=False
@@ -143,4 +164,4 @@ def test_the_command_names_the_targets_it_knows() -> None:
 
     assert answer.returncode == 2
     assert "choose from" in answer.stderr
-    assert all(name in answer.stderr for name in targets.TARGETS)
+    assert all(name in answer.stderr for name in (*targets.TARGETS, *PYTHON_TOOLS))

@@ -1,6 +1,7 @@
 """A loopback HTTP server that answers as it is told: what a Prometheus, or what stands before it, may say."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -37,6 +38,39 @@ def vector(*texts: str, **more: Any) -> Say:
 
 def scalar(text: str) -> Say:
     return Say({"status": "success", "data": {"resultType": "scalar", "result": [1.5, text]}})
+
+
+def divided(query: str) -> list[str]:
+    """Return the queries of a batch, or the only one."""
+    return (
+        [
+            part.removeprefix("label_replace(")
+            for part in re.split(r', "part", "[0-9]+", "", ""\)(?: or label_replace\(|$)', query)[:-1]
+        ]
+        if _is_batch(query)
+        else [query]
+    )
+
+
+def _is_batch(query: str) -> bool:
+    return query.startswith("label_replace(")
+
+
+def together(says: list[Say]) -> Say:
+    """Answer a batch as Prometheus does: with all series, each labelled by its part, or with what is wrong with one."""
+    odd = next(
+        (say for say in says if say.status != 200 or say.hang or say.drip or not isinstance(say.body, dict)), None
+    )
+    if odd is not None:
+        return odd
+    bodies: list[dict[str, Any]] = [say.body for say in says if isinstance(say.body, dict)]
+    results = [body["data"]["result"] for body in bodies]
+    series = [
+        {**one, "metric": {**one["metric"], "part": str(part)}} for part, result in enumerate(results) for one in result
+    ]
+    warnings = [warning for body in bodies for warning in body.get("warnings", [])]
+    more = {"warnings": warnings} if warnings else {}
+    return Say({"status": "success", "data": {"resultType": "vector", "result": series}, **more})
 
 
 class Scripted(ThreadingHTTPServer):
@@ -77,12 +111,22 @@ class _Handler(BaseHTTPRequestHandler):
     server: Scripted
 
     def do_GET(self) -> None:
-        self.server.requests.append((self.path, dict(self.headers)))
+        self._answer(self.path)
+
+    def do_POST(self) -> None:
+        if urlsplit(self.path).query:
+            raise AssertionError("a form has its parameters in the body alone")
+        self._answer(f"{self.path}?{self.rfile.read(int(self.headers['Content-Length'])).decode()}")
+
+    def _answer(self, path: str) -> None:
+        self.server.requests.append((path, dict(self.headers)))
         self.server.connections.add(self.client_address)
-        query = parse_qs(urlsplit(self.path).query).get("query", [""])[0]
-        self.server.queries.append(query)
+        query = parse_qs(urlsplit(path).query).get("query", [""])[0]
+        parts = divided(query)
+        self.server.queries += parts
         self.server.asked.set()
-        say = next(answer for part, answer in self.server.rules if part in query)()
+        says = [next(answer for part, answer in self.server.rules if part in query)() for query in parts]
+        say = says[0] if parts == [query] else together(says)
         if say.hang:
             self.server.closing.wait()
             self.close_connection = True

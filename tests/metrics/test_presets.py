@@ -80,8 +80,10 @@ def test_traefik_counts_server_errors_and_durations_in_seconds() -> None:
 
 
 def test_traefik_does_not_know_other_routes() -> None:
-    with pytest.raises(ValueError, match="use preset custom"):
+    with pytest.raises(ValueError, match="write preset: custom"):
         signals_of(TRAEFIK, track(route_kind="VirtualService"), None)
+    with pytest.raises(ValueError, match="say nothing of a GRPCRoute"):
+        signals_of(TRAEFIK, track(route_kind="GRPCRoute"), None)
 
 
 @pytest.mark.parametrize(("holds", "value"), [("Service", "fraud-v2"), ("Version", "2026.11.2")])

@@ -1,5 +1,6 @@
 """What a real Prometheus makes of our queries."""
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -10,8 +11,11 @@ from modelrollout.api.metrics import Metrics
 from modelrollout.core.evidence import Answer, Counted, Measured, NoData, Unknown
 from modelrollout.core.stats import Counts
 from modelrollout.metrics import queries
+from modelrollout.metrics.answers import Found
+from modelrollout.metrics.batches import Batches
 from modelrollout.metrics.config import SourceConfig
-from modelrollout.metrics.queries import Matcher, Selector
+from modelrollout.metrics.prometheus import PrometheusSource
+from modelrollout.metrics.queries import Matcher, PromQL, Selector
 from modelrollout.metrics.sources import Sources
 
 from local.cluster import LocalCluster
@@ -231,6 +235,61 @@ async def test_no_series_of_the_version_is_no_data(source: Sources, test_name: s
 
     assert isinstance(answer, NoData)
     assert answer.reason is Unknown.NO_DATA
+
+
+async def test_a_query_in_a_batch_has_the_answer_that_it_has_alone(
+    cluster: LocalCluster, calls: Calls, exporter: Exporter, test_name: str, end: float
+) -> None:
+    tell(cluster, exporter, test_name, {
+        'events_total{pod="old"}': rising(end - 600, end, 5000, 8),
+        'events_total{pod="new"}': [(end - 30, 300.0), (end - 15, 600.0), (end, 942.0)],
+        'stale_total': rising(end - 285, end - 90, 10, 10),
+        'gone_total': rising(end - 900, end - 600, 10, 10),
+        'gauge{n="1"}': [(end, 0.25)],
+        'gauge{n="2"}': [(end, 0.75)],
+        "nan_gauge": [(end, float("nan"))],
+    })  # fmt: skip
+    mine = (Matcher("test", "=", test_name), Matcher("odd", "!=", '", "part", "0", "", "") or x\n\\'))
+    window = timedelta(seconds=WINDOW)
+    names = ("events_total", "stale_total", "gone_total", "nobody_total")
+    asked = [make(Selector(name, mine)) for name in names for make in (queries.age, lambda s: queries.count(s, window))]
+    asked += [PromQL(text.replace("J", f'test="{test_name}"')) for text in (
+        "sum(nan_gauge{J})", "sum(gauge{J}) / 0", "gauge{J}", "sum(nobody{J})", "group by (n) (gauge{J})", "vector(1)",
+    )]  # fmt: skip
+    prometheus = PrometheusSource("default", SourceConfig(url=cluster.prometheus.url), calls)
+    batches = Batches(prometheus, threads=4, time_limit=timedelta(seconds=5))
+    at = datetime.fromtimestamp(end, UTC)
+
+    together = await batches.ask("models/fraud", asked, at)
+    requests = len(calls)
+    alone = [await prometheus.ask(query, at) for query in asked]
+
+    assert together == alone
+    assert requests == 1
+    assert len({str(answer) for answer in alone}) > 8  # not all of them empty
+    batches.close()
+    await prometheus.close()
+
+
+@pytest.mark.parametrize("odd", ["sum(x", 'sum(histogram_quantile(0.9, gauge{test="J"})) or vector(1)', "1"])
+async def test_a_batch_that_a_real_prometheus_refuses_or_warns_of_is_answered_query_by_query(
+    cluster: LocalCluster, calls: Calls, exporter: Exporter, test_name: str, end: float, odd: str
+) -> None:
+    tell(cluster, exporter, test_name, {"gauge": [(end, 0.25)]})
+    prometheus = PrometheusSource("default", SourceConfig(url=cluster.prometheus.url), calls)
+    batches = Batches(prometheus, threads=4, time_limit=timedelta(seconds=5))
+    at = datetime.fromtimestamp(end, UTC)
+    query = PromQL(odd.replace("J", test_name))
+
+    good, bad = await asyncio.gather(
+        batches.ask("models/good", [PromQL(f'sum(gauge{{test="{test_name}"}})'), PromQL("vector(2)")], at),
+        batches.ask("models/bad", [query], at),
+    )
+
+    assert [sample.text for answer in good if isinstance(answer, Found) for sample in answer.samples] == ["0.25", "2"]
+    assert bad == [await prometheus.ask(query, at)]
+    batches.close()
+    await prometheus.close()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from modelrollout.api.versions import ServiceRef
 from modelrollout.core.traffic import Place
 from modelrollout.routing.driver import RouteDriver
 from modelrollout.routing.gateway import Gateways
-from modelrollout.routing.httproute import httproute_driver
+from modelrollout.routing.httproute import grpcroute_driver, httproute_driver
 from modelrollout.routing.objects import Objects
 from modelrollout.routing.traefikservice import traefikservice_driver
 
@@ -55,12 +55,25 @@ def users_route(namespace: str) -> dict[str, Any]:
     }
 
 
+def users_grpc_route(namespace: str) -> dict[str, Any]:
+    """A user's GRPCRoute with three rules, all traffic on v1."""
+    route = users_route(namespace)
+    first, second, third = route["spec"]["rules"]
+    methods = [{"method": {"type": "Exact", "service": name}} for name in ("grpc.health.v1.Health", "fraud.v1.Scorer")]
+    rules = [{**first, "matches": methods[:1]}, {**second, "matches": methods[1:]}, third]
+    return {**route, "kind": "GRPCRoute", "spec": {**route["spec"], "rules": rules}}
+
+
 def _ref(service: str) -> dict[str, Any]:
     return {"name": service, "port": 8080, "weight": 1}
 
 
 def _httproute(objects: Objects) -> RouteDriver:
     return httproute_driver(objects, Gateways(objects, {}))
+
+
+def _grpcroute(objects: Objects) -> RouteDriver:
+    return grpcroute_driver(objects, Gateways(objects, {}))
 
 
 ROUTERS = {
@@ -72,6 +85,15 @@ ROUTERS = {
         "shared",
         _httproute,
         users_route,
+    ),
+    "GRPCRoute": Router({"grpcRoute": {"parentRefs": PARENTS}}, "grpcroutes", GATEWAY_API, "fraud", _grpcroute),
+    "adopted gRPC rule": Router(
+        {"grpcRoute": {"adopt": {"name": "shared", "rule": "score"}}},
+        "grpcroutes",
+        GATEWAY_API,
+        "shared",
+        _grpcroute,
+        users_grpc_route,
     ),
     "TraefikService": Router(
         {"traefikService": {"name": "leaf"}}, "traefikservices", "traefik.io/v1alpha1", "leaf", traefikservice_driver

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from modelrollout.cluster.kubernetes import Kubernetes
+from modelrollout.cluster.kubernetes import WATCHED, Kubernetes
 from modelrollout.cluster.server import ApiServer, connect
 from modelrollout.cluster.world import World
 from modelrollout.core.traffic import Place
@@ -86,6 +86,6 @@ async def open_kubernetes(cluster: LocalCluster) -> tuple[ApiServer, Kubernetes]
     server = await connect(cluster.kubeconfig, call_limit=timedelta(seconds=10))
     world = World()
     kubernetes = Kubernetes(server, world, clock=lambda: datetime.now(UTC), identity="test")
-    for resource in ("services", "endpointslices", "httproutes", "traefikservices", "gateways", "gatewayclasses"):
+    for resource in WATCHED:
         await kubernetes.relist(resource, None)
     return server, kubernetes

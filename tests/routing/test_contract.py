@@ -23,7 +23,7 @@ from tests.routing.conftest import V2, V3, Router
 from tests.routing.stage import RealStage, Stage, StoredStage, open_kubernetes
 
 SPLITS = [Percent(1), Percent(50), Percent(100), Percent(3_333), Percent(5_000), Percent(9_999)]
-OF_OUR_OWN = pytest.mark.parametrize("router", ["HTTPRoute", "TraefikService"], indirect=True)
+OF_OUR_OWN = pytest.mark.parametrize("router", ["HTTPRoute", "GRPCRoute", "TraefikService"], indirect=True)
 
 
 @dataclass

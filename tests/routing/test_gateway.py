@@ -88,6 +88,25 @@ async def test_the_remedy_for_traefik_is_a_traefikservice() -> None:
 
 
 @pytest.mark.parametrize(
+    ("controller", "features", "mirror", "percent"),
+    [
+        pytest.param("x/y", [MIRROR, PERCENT], True, True, id="its class lists both, for HTTPRoute"),
+        pytest.param("gateway.envoyproxy.io/gatewayclass-controller", None, True, True, id="Envoy Gateway"),
+        pytest.param("projectcontour.io/gateway-controller", None, True, False, id="Contour"),
+        pytest.param("traefik.io/gateway-controller", None, False, False, id="Traefik, which has no leaf for gRPC"),
+    ],
+)
+async def test_a_grpcroute_is_mirrored_where_an_httproute_is(
+    controller: str, features: list[Any] | None, mirror: bool, percent: bool
+) -> None:
+    found = await Gateways(api_with(controller, features), {}).capabilities(ROUTERS["GRPCRoute"].place())
+
+    assert isinstance(found, Capabilities)
+    assert (found.mirror, found.mirror_percent) == (mirror, percent)
+    assert "traefikService" not in found.remedy
+
+
+@pytest.mark.parametrize(
     ("api", "reason"),
     [
         (api_with("x/y", gateway=False), "GatewayMissing"),
@@ -119,8 +138,9 @@ async def test_of_two_gateways_the_weaker_one_counts() -> None:
     assert "models/old" in found.remedy
 
 
-async def test_an_adopted_route_that_does_not_exist_blocks() -> None:
-    found = await Gateways(FakeApi(), {}).capabilities(ADOPTED)
+@pytest.mark.parametrize("router", ["adopted rule", "adopted gRPC rule"])
+async def test_an_adopted_route_that_does_not_exist_blocks(router: str) -> None:
+    found = await Gateways(FakeApi(), {}).capabilities(ROUTERS[router].place())
 
     assert isinstance(found, Blocked)
     assert found.reason == "RouteMissing"

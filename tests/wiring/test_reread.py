@@ -91,7 +91,8 @@ class Scene:
             missed=self.count,
         )
 
-    def count(self, changes: int) -> None:
+    def count(self, resource: str, changes: int) -> None:
+        assert resource == "modelrollouts"
         self.missed += changes
 
     def version(self, name: str) -> int | None:

@@ -91,6 +91,7 @@ def test_who_leads_and_how_old_its_lease_is(leads: bool, age: float | None):
             swept_ago=lambda: None,
             reread_ago=lambda: 0.0,
             longest_pass=lambda: 0.0,
+            tasks=lambda: 3.0,
         )
     )
 
@@ -101,6 +102,6 @@ def test_who_leads_and_how_old_its_lease_is(leads: bool, age: float | None):
 
 def test_what_a_watch_missed_is_counted():
     scrape = Scrape()
-    scrape.metrics.missed(3)
+    scrape.metrics.missed("modelrollouts", 3)
 
-    assert scrape.value("modelrollout_watch_missed_total") == 3
+    assert scrape.value("modelrollout_watch_missed_total", resource="modelrollouts") == 3

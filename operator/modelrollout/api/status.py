@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from modelrollout.api.fields import AnyPercent, Model, Time
+from modelrollout.api.fields import AnyPercent, Duration, Model, Time
 from modelrollout.api.gates import MAX_GATES
 from modelrollout.api.rollout import MAX_WEIGHTS
 from modelrollout.api.versions import ServiceRef
@@ -56,6 +56,7 @@ class Cause(StrEnum):
     CANDIDATE_UNREADY = "CandidateUnready"
     DEADLINE = "Deadline"
     METRICS_LOST = "MetricsLost"
+    CLOCK_SKEW = "ClockSkew"
     MANUAL = "Manual"
     SUPERSEDED = "Superseded"
     PLAN_CHANGED = "PlanChanged"
@@ -141,7 +142,7 @@ class RouteStatus(Model):
     """What was last read back from the routing object."""
 
     kind: Word = Field(description="Kind of the routing object.")
-    name: Word = Field(description="Name of the routing object.")
+    name: Annotated[str, Field(max_length=253)] = Field(description="Name of the routing object.")
     candidate: AnyPercent = Field(description="Percentage of live requests for the candidate.")
     mirror: AnyPercent = Field(description="Percentage of live requests copied to the candidate.")
     since: Time = Field(description="Since when these shares have been read there.")
@@ -205,6 +206,10 @@ class Attempt(Model):
     gates: list[GateStatus] = Field([], max_length=2 * MAX_GATES, description="The gates' last verdicts.")
     unready_since: Time | None = Field(None, description="Since when the candidate has had no ready endpoint.")
     metrics_lost_since: Time | None = Field(None, description="Since when no gate has had usable metrics.")
+    blind_for: Duration | None = Field(
+        None,
+        description="How much of the step nobody could look at, the operator or its metrics being away: added to the step's minimum.",
+    )
     rollback: RollbackStatus | None = Field(None, description="The rollback that was decided, if any.")
     outcome: Outcome | None = Field(None, description="How it ended; none while it runs.")
     ended_at: Time | None = Field(None, description="When it ended.")

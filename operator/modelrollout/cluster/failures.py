@@ -19,6 +19,9 @@ def failure_of(code: int, body: bytes, retry_after: str | None = None) -> Except
             return Gone(message)
         case 409:
             return Conflict(message)
+        case 403 if _is_namespace_ending(body):
+            # Nothing can be made there any more, and there is no way back: what is left will go by itself.
+            return Gone(message)
         case 403:
             return Refused(_name_the_verb(message))
         # 401 is about the operator's own token, which is renewed: nobody can mend it in the object.
@@ -34,12 +37,21 @@ def _message_of(body: bytes) -> str:
     """Return the sentence of a Status object, at most `LONGEST_MESSAGE` characters; other bodies are not quoted."""
     try:
         status = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     message = status.get("message") if isinstance(status, dict) else None
     if not isinstance(message, str):
         return ""
     return message if len(message) <= LONGEST_MESSAGE else message[: LONGEST_MESSAGE - 1] + "…"
+
+
+def _is_namespace_ending(body: bytes) -> bool:
+    """Return whether a Status object gives the end of its namespace as the cause."""
+    try:
+        causes = json.loads(body)["details"]["causes"]
+        return any(cause["reason"] == "NamespaceTerminating" for cause in causes)
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _name_the_verb(message: str) -> str:

@@ -1,8 +1,9 @@
 """The engine's `Cluster` and the drivers' `Objects`, on an API server and the watches' copy of it."""
 
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from modelrollout.api.versions import ServiceRef, Workload
@@ -27,6 +28,7 @@ WATCHED = {
         Resource("", "v1", "services"),
         Resource("discovery.k8s.io", "v1", "endpointslices"),
         Resource("gateway.networking.k8s.io", "v1", "httproutes"),
+        Resource("gateway.networking.k8s.io", "v1", "grpcroutes"),
         Resource("gateway.networking.k8s.io", "v1", "gateways"),
         Resource("gateway.networking.k8s.io", "v1", "gatewayclasses"),
         Resource("traefik.io", "v1alpha1", "traefikservices"),
@@ -67,6 +69,10 @@ class Kubernetes:
         """Return what stands behind a Service, as the watches last said."""
         return self._world.endpoints(namespace, service)
 
+    def clock_skew(self) -> timedelta | None:
+        """Return how far this clock is ahead of the API server's, `None` before enough answers."""
+        return self._server.clock.skew(self._clock(), time.monotonic())
+
     async def workload_problem(self, namespace: str, workload: Workload) -> str | None:
         """Return why the workload is not fully up to date and available, `None` if it is."""
         try:
@@ -102,7 +108,8 @@ class Kubernetes:
         """Merge `body` into an object and return it, under the same strictness."""
         try:
             changed = await self._server.patch(WATCHED[resource], namespace, name, body, strict=True)
-        except Gone:
+        except (Conflict, Gone):
+            # Gone, or changed without the watch's word: what comes next is read from the server.
             self._world.forget(resource, (namespace, name))
             raise
         self._world.remember(resource, changed)

@@ -13,6 +13,7 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 
 from modelrollout import __version__
 from modelrollout.cluster.failures import failure_of
+from modelrollout.cluster.skew import ServerClock
 from modelrollout.engine.ports import Conflict, Gone, Refused, Unavailable
 
 FIELD_MANAGER = "modelrollout-operator"
@@ -94,6 +95,7 @@ class ApiServer:
         self._call_limit = call_limit
         self._on_call = on_call
         self._fence = fence
+        self.clock = ServerClock()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -192,11 +194,13 @@ class ApiServer:
         # Asked last, and the answer bounds the call: what is sent does not outlive the right to send it.
         limit = min(self._call_limit, self._fence()) if self._fence and method != "GET" else self._call_limit
         timeout = aiohttp.ClientTimeout(total=limit.total_seconds())
+        asked = time.monotonic()
         try:
             response = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
             data = await response.read()
         except (aiohttp.ClientError, OSError) as error:  # A TimeoutError is an OSError.
             raise Unavailable(f"the API server cannot be reached: {type(error).__name__} {error}".rstrip()) from error
+        self.clock.note(response.headers.get("Date"), asked, time.monotonic())
         if response.status >= 300:
             raise failure_of(response.status, data, response.headers.get("Retry-After"))
         return _parse_object(data)
@@ -205,7 +209,7 @@ class ApiServer:
 def _parse_object(data: bytes) -> dict[str, Any]:
     try:
         parsed = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Unavailable("the API server's answer is not JSON: is there something else at its address?") from error
     if not isinstance(parsed, dict):
         raise Unavailable("the API server's answer is not an object: is there something else at its address?")

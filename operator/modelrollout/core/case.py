@@ -8,7 +8,9 @@ from functools import cached_property
 from modelrollout.api.fields import NONE
 from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import Attempt, Command, GateStatus, ModelRolloutStatus, Outcome, Phase, VersionStatus
-from modelrollout.core.plan import Plan, Policy, Step, identity_of, policy_of
+from modelrollout.api.traffic import Traffic
+from modelrollout.core.gates import is_lost
+from modelrollout.core.plan import Plan, Policy, Step
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import (
     BASELINE_ONLY,
@@ -23,12 +25,14 @@ from modelrollout.core.traffic import (
     Shares,
 )
 
+LARGEST_SKEW = timedelta(seconds=30)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the administrator allows.
 
-    `status_refresh` is how old the gates' numbers in status may get while no verdict changes.
+    `status_refresh` is how old the gates' numbers in status may get while no verdict changes and none grows much.
     """
 
     min_interval: timedelta
@@ -40,7 +44,9 @@ class Observed:
     """What one look at the world found.
 
     `capabilities` is `None` where nobody asked: they matter before an attempt starts. `gates` are the latest verdicts; `looked` says whether they were measured in this very pass: only then may
-    anything be promoted on them.
+    anything be promoted on them. `unseen` is time of the step that nobody looked at, not yet in status. `skew` is how
+    far this clock is ahead of the API server's, `None` where that is not known. `contested`: another process undoes
+    what is written, under the operator's own name.
     """
 
     route: Route
@@ -53,6 +59,9 @@ class Observed:
     metrics: Blocked | None = None
     gates: tuple[GateStatus, ...] = ()
     looked: bool = False
+    unseen: timedelta = timedelta(0)
+    skew: timedelta | None = None
+    contested: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ class Case:
         """Status as it was read, commands taken out."""
         return self.rollout.status
 
-    @property
+    @cached_property
     def attempt(self) -> Attempt | None:
         """The attempt that is under way."""
         return self.status.attempt if is_under_way(self.rollout) else None
@@ -85,7 +94,7 @@ class Case:
     @cached_property
     def wanted(self) -> VersionStatus | None:
         """The candidate that spec asks for."""
-        return identity_of(self.rollout.spec.candidate) if self.rollout.spec else None
+        return self.rollout.wanted
 
     @cached_property
     def serving(self) -> VersionStatus | None:
@@ -101,9 +110,9 @@ class Case:
     @cached_property
     def policy(self) -> Policy:
         """The policy in effect."""
-        return policy_of(self.spec)
+        return self.rollout.policy
 
-    @property
+    @cached_property
     def step(self) -> Step | None:
         """The step that the attempt is in, `None` where the plan has no such step (any more)."""
         return self.plan.step(self.attempt.stage, self.attempt.step) if self.attempt else None
@@ -111,9 +120,8 @@ class Case:
     @cached_property
     def target(self) -> Shares:
         """The shares that the route should have now."""
-        last = attempt_in_force(self.rollout)
-        if last:
-            return Shares(last.target.candidate, last.target.mirror)
+        if target := target_of(self.rollout):
+            return target
         return BASELINE_ONLY if self.place and self.place.baseline else CANDIDATE_ONLY
 
     @cached_property
@@ -132,6 +140,22 @@ class Case:
         return self.target.candidate > NONE or self.target.mirror > NONE
 
     @property
+    def is_clock_wrong(self) -> bool:
+        """Whether this clock is known to be another than the cluster's."""
+        return self.seen.skew is not None and abs(self.seen.skew) > LARGEST_SKEW
+
+    @cached_property
+    def blind(self) -> timedelta:
+        """How much of the step nobody could look at until now; an outage counts when it is over."""
+        if self.attempt is None:
+            return timedelta(0)
+        known = (self.attempt.blind_for or timedelta(0)) + self.seen.unseen
+        lost, gates = self.attempt.metrics_lost_since, self.seen.gates
+        if lost is None or not gates or any(is_lost(gate) for gate in gates):
+            return known
+        return known + max(timedelta(0), self.now - lost)
+
+    @property
     def retained_until(self) -> datetime | None:
         """Until when a promoted candidate can still be rolled back."""
         last = self.status.attempt
@@ -142,40 +166,39 @@ class Case:
 
 def serving_of(rollout: Rollout) -> VersionStatus | None:
     """Return the version that serves: the last promoted one, else spec's baseline."""
-    if rollout.status.serving:
-        return rollout.status.serving
-    return identity_of(rollout.spec.baseline) if rollout.spec and rollout.spec.baseline else None
+    return rollout.status.serving or rollout.given_baseline
 
 
 def attempt_in_force(rollout: Rollout) -> Attempt | None:
     """Return the attempt that says what the route should be: one under way, or the last one of this candidate."""
     last = rollout.status.attempt
-    if last is None or last.outcome is None or rollout.spec is None:
+    if last is None or last.outcome is None or rollout.wanted is None:
         return last
-    return last if identity_of(rollout.spec.candidate).digest == last.candidate.digest else None
+    return last if rollout.wanted.digest == last.candidate.digest else None
+
+
+def target_of(rollout: Rollout) -> Shares | None:
+    """Return the shares that the attempt in force wants, `None` without one."""
+    last = attempt_in_force(rollout)
+    return Shares(last.target.candidate, last.target.mirror) if last else None
 
 
 def place_of(rollout: Rollout) -> Place | None:
     """Return the routing object of a rollout and its two backends, as its attempt or else its spec has them."""
     if rollout.traffic is None:
         return None
-    spec = rollout.spec
     if last := attempt_in_force(rollout):
-        baseline, candidate = last.baseline, last.candidate
-    elif spec:
-        candidate = identity_of(spec.candidate)
-        serving = serving_of(rollout)
-        # It serves already: one backend has everything.
-        baseline = None if serving and serving.digest == candidate.digest else serving
-    else:
+        return _place(rollout, rollout.traffic, last.baseline, last.candidate)
+    if rollout.wanted is None:
         return None
-    return Place(
-        rollout.namespace,
-        rollout.name,
-        rollout.traffic,
-        baseline.service if baseline else None,
-        candidate.service,
-    )
+    serving = serving_of(rollout)
+    # It serves already: one backend has everything.
+    serves = serving is not None and serving.digest == rollout.wanted.digest
+    return _place(rollout, rollout.traffic, None if serves else serving, rollout.wanted)
+
+
+def _place(rollout: Rollout, traffic: Traffic, baseline: VersionStatus | None, candidate: VersionStatus) -> Place:
+    return Place(rollout.namespace, rollout.name, traffic, baseline.service if baseline else None, candidate.service)
 
 
 def is_under_way(rollout: Rollout) -> bool:
@@ -186,7 +209,7 @@ def is_under_way(rollout: Rollout) -> bool:
 
 def is_urgent(rollout: Rollout) -> bool:
     """Whether a rollback is asked for or under way: such a pass waits for no metrics."""
-    return _is_going_back(rollout) or asks_for_rollback(rollout)
+    return is_going_back(rollout) or asks_for_rollback(rollout)
 
 
 def asks_for_rollback(rollout: Rollout) -> bool:
@@ -194,9 +217,10 @@ def asks_for_rollback(rollout: Rollout) -> bool:
     status = rollout.status
     if status.control and status.control.rollback is not None:
         return True
-    return status.phase is Phase.ROLLING_BACK and not _is_going_back(rollout)
+    return status.phase is Phase.ROLLING_BACK and not is_going_back(rollout)
 
 
-def _is_going_back(rollout: Rollout) -> bool:
+def is_going_back(rollout: Rollout) -> bool:
+    """Whether a rollback has been decided and its route write not been read back yet."""
     last = rollout.status.attempt
     return last is not None and last.outcome is None and last.rollback is not None

@@ -42,14 +42,22 @@ def conditions_of(case: Case, verb: Verb) -> list[Condition]:
 
 
 def _condition(case: Case, now: _Statement, before: Condition | None) -> Condition:
+    message, generation = now.message[:4096], case.rollout.generation
+    if before and (before.status, before.reason, before.message, before.observed_generation) == (
+        now.status,
+        now.reason,
+        message,
+        generation,
+    ):
+        return before
     since = before.last_transition_time if before and before.status == now.status else case.now
     return Condition(
         type=now.type,
         status=now.status,
-        observed_generation=case.rollout.generation,
+        observed_generation=generation,
         last_transition_time=since.replace(microsecond=0),
         reason=now.reason,
-        message=now.message[:4096],
+        message=message,
     )
 
 
@@ -134,6 +142,12 @@ def _route_in_sync(case: Case) -> _Statement:
             found = shares or "other backends"
             message = f"{where} gives the candidate {found}, set by {manager}; it should have {case.target}"
             return _Statement("RouteInSync", "False", "ChangedByOther", message)
+        case Routed(shares) if case.seen.contested:
+            message = (
+                f"{where} gives the candidate {shares}, it should have {case.target}, and what is written is undone under"
+                " the operator's own name: another operator is at work on this cluster, stop one of the two"
+            )
+            return _Statement("RouteInSync", "False", "ConcurrentWriter", message)
         case Routed(shares):
             message = f"{where} gives the candidate {shares}, it should have {case.target}"
             return _Statement("RouteInSync", "False", "Applying", message)

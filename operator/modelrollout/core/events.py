@@ -35,6 +35,8 @@ def events_between(before: Case, after: Case, verb: Verb) -> tuple[Event, ...]:
 
 def _finished(event: Event, runbook: str | None) -> Event:
     tail = f" Runbook: {runbook}" if runbook and event.type == "Warning" and runbook not in event.note else ""
+    if len(tail) > LONGEST_NOTE // 2:  # A part of an address is of no use, and what has happened is.
+        tail = ""
     return Event(event.type, event.reason, event.action, event.note[: LONGEST_NOTE - len(tail)] + tail)
 
 
@@ -107,6 +109,9 @@ def _outcome(attempt: Attempt, outcome: Outcome) -> Event:
 
 
 def _conditions(old: ModelRolloutStatus, new: ModelRolloutStatus) -> Iterator[Event]:
+    was, now = _stated(old, "RouteInSync"), _stated(new, "RouteInSync")
+    if now and now.reason == "ConcurrentWriter" and not (was and was.reason == now.reason):
+        yield Event("Warning", "ConcurrentWriter", "Write", now.message)
     ends = new.attempt is not None and new.attempt.rollback is not None
     for kind, reason, over in (("Held", "Held", "HoldOver"), ("Stalled", "Stalled", "StallOver")):
         was, now = _true(old, kind), _true(new, kind)
@@ -116,5 +121,10 @@ def _conditions(old: ModelRolloutStatus, new: ModelRolloutStatus) -> Iterator[Ev
             yield Event("Normal", over, "Hold", f"no longer {reason.lower()} for {was.reason}")
 
 
+def _stated(status: ModelRolloutStatus, kind: str) -> Condition | None:
+    return next((c for c in status.conditions if c.type == kind), None)
+
+
 def _true(status: ModelRolloutStatus, kind: str) -> Condition | None:
-    return next((c for c in status.conditions if c.type == kind and c.status == "True"), None)
+    found = _stated(status, kind)
+    return found if found and found.status == "True" else None

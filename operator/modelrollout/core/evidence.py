@@ -65,6 +65,31 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """A span in which nobody looked at a step: how much of it did the source see?
+
+    A moment is seen if the newest sample of the candidate's requests was no older than `freshness` then.
+    """
+
+    metrics: Metrics
+    gates: tuple[Gate, ...]
+    candidate: Track
+    since: datetime
+    until: datetime
+    freshness: timedelta
+
+    @property
+    def length(self) -> timedelta:
+        """How long nobody looked."""
+        return self.until - self.since
+
+    @property
+    def needs_source(self) -> bool:
+        """Whether the source can know: the value of a query of the user's own was not looked at by anybody."""
+        return all(gate.value is None for gate in self.gates)
+
+
+@dataclass(frozen=True, slots=True)
 class NoData:
     """The source cannot say, and why."""
 

@@ -1,27 +1,30 @@
 """Which questions the gates have now, and the answers made into verdicts."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from modelrollout.api.gates import Gate
 from modelrollout.api.status import Attempt, GateStatus, VersionStatus
 from modelrollout.core.case import place_of
-from modelrollout.core.evidence import Answer, NoData, Question, Track, Unknown
+from modelrollout.core.evidence import Answer, Gap, NoData, Question, Track, Unknown
 from modelrollout.core.gates import Bench, judge
-from modelrollout.core.plan import Plan, Policy, StageKind, Step, policy_of
+from modelrollout.core.plan import Plan, Policy, StageKind, Step
 from modelrollout.core.rollout import Rollout
+
+# What garbage in status may add to a date without leaving the calendar.
+MOST_BLIND = timedelta(days=3650)
 
 
 def judged_step(rollout: Rollout) -> tuple[Attempt, Step, Plan, Policy] | None:
     """Return the step whose gates have to be judged, `None` while there is none: no attempt, not applied, going back."""
-    attempt, spec = rollout.status.attempt, rollout.spec
-    if attempt is None or spec is None or attempt.outcome or attempt.rollback or attempt.applied_at is None:
+    attempt = rollout.status.attempt
+    if attempt is None or rollout.spec is None or attempt.outcome or attempt.rollback or attempt.applied_at is None:
         return None
     plan = rollout.plan(has_baseline=attempt.baseline is not None)
     step = plan.step(attempt.stage, attempt.step)
     if step is None or attempt.plan != plan.digest:
         return None
-    return attempt, step, plan, policy_of(spec)
+    return attempt, step, plan, rollout.policy
 
 
 def questions(rollout: Rollout, route_kind: str, route_name: str, now: datetime) -> dict[str, Question]:
@@ -34,16 +37,10 @@ def questions(rollout: Rollout, route_kind: str, route_name: str, now: datetime)
     since = _counts_from(attempt, policy, now) or attempt.applied_at
     if since is None or until <= since:
         return {}
+    until = _on_the_second(until, since)
 
     def track(version: VersionStatus) -> Track:
-        return Track(
-            namespace=rollout.namespace,
-            route_kind=route_kind,
-            route_name=route_name,
-            service=version.service.name,
-            port=version.service.port,
-            version=version.version,
-        )
+        return _track(rollout, version, route_kind, route_name)
 
     compares = attempt.baseline is not None and step.kind is not StageKind.FULL
     return {
@@ -60,24 +57,76 @@ def questions(rollout: Rollout, route_kind: str, route_name: str, now: datetime)
     }
 
 
-def judge_all(rollout: Rollout, answers: Mapping[str, Answer], now: datetime) -> tuple[GateStatus, ...]:
-    """Return the verdict of every gate of the present step; a gate without an answer is warming up."""
+def unseen_gap(rollout: Rollout, route_kind: str, route_name: str, now: datetime) -> Gap | None:
+    """Return the span since anybody last looked at the step, `None` if it is no longer than samples stay fresh.
+
+    What was lost while somebody looked is added up elsewhere: from `metrics_lost_since`, see `projection`.
+    """
+    found = judged_step(rollout)
+    if found is None or rollout.spec is None:
+        return None
+    attempt, step, _, policy = found
+    since = last_look(attempt) or now
+    until = (now - policy.ingest_delay).replace(microsecond=0)
+    if attempt.metrics_lost_since or until - since <= policy.freshness:
+        return None
+    return Gap(
+        metrics=rollout.spec.metrics,
+        gates=step.gates,
+        candidate=_track(rollout, attempt.candidate, route_kind, route_name),
+        since=since,
+        until=until,
+        freshness=policy.freshness,
+    )
+
+
+def last_look(attempt: Attempt) -> datetime | None:
+    """Return when the step was last looked at as far as status knows; before the first look, since when it runs."""
+    if attempt.applied_at is None:
+        return None
+    return max([attempt.applied_at, *(gate.evaluated_at for gate in attempt.gates)])
+
+
+def blind_time(gap: Gap, covered: float) -> timedelta:
+    """Return how much of a gap counts as not looked at, where the source saw that fraction of it.
+
+    What one scrape may be late is none.
+    """
+    blind = gap.length * (1 - covered)
+    return blind if blind > gap.freshness else timedelta(0)
+
+
+def end_of_minimum(attempt: Attempt, step: Step, blind: timedelta) -> datetime | None:
+    """Return when the step may end at the earliest, `None` before its shares are applied: blind time is added."""
+    return attempt.applied_at + step.min_duration + min(blind, MOST_BLIND) if attempt.applied_at else None
+
+
+def judge_all(
+    rollout: Rollout, answers: Mapping[str, Answer], now: datetime, last: Sequence[GateStatus] = ()
+) -> Iterator[GateStatus]:
+    """Yield the verdict of every gate of the present step; a gate without an answer is warming up.
+
+    One at a time, as each takes up to some milliseconds, and a step may have 40 gates. `last` is what the step's last
+    look said, where somebody remembers: status may be behind it.
+    """
     found = judged_step(rollout)
     if found is None:
-        return ()
+        return
     attempt, step, _, policy = found
-    stored = {gate.name: gate for gate in attempt.gates}
+    stored = {gate.name: gate for gate in (*attempt.gates, *last)}
     since = _counts_from(attempt, policy, now)
     warming = None if since else _warm_at(attempt, policy)
     # A series is sampled once in `freshness` at least; a shorter window may be empty though all is well.
     is_short = since is not None and now - policy.ingest_delay - since < policy.freshness
     waiting = NoData(Unknown.WARMING_UP, "the first requests of this step are on their way into the metrics")
 
+    limits = step.limits
+
     def bench(gate: Gate) -> Bench:
         known = stored.get(gate.name)
         return Bench(
             min_requests=policy.min_requests,
-            limits=step.limits,
+            limits=limits,
             warming_until=warming,
             earlier=tuple(known.earlier) if known else (),
             stored=known,
@@ -85,7 +134,25 @@ def judge_all(rollout: Rollout, answers: Mapping[str, Answer], now: datetime) ->
             is_window_short=is_short,
         )
 
-    return tuple(judge(gate, answers.get(gate.name, waiting), bench(gate)) for gate in step.gates)
+    for gate in step.gates:
+        yield judge(gate, answers.get(gate.name, waiting), bench(gate))
+
+
+def _track(rollout: Rollout, version: VersionStatus, route_kind: str, route_name: str) -> Track:
+    return Track(
+        namespace=rollout.namespace,
+        route_kind=route_kind,
+        route_name=route_name,
+        service=version.service.name,
+        port=version.service.port,
+        version=version.version,
+    )
+
+
+def _on_the_second(until: datetime, since: datetime) -> datetime:
+    """Return a window's end on a whole second: questions about one moment can travel in one request."""
+    rounded = until.replace(microsecond=0)
+    return rounded if rounded > since else until
 
 
 def _warm_at(attempt: Attempt, policy: Policy) -> datetime | None:

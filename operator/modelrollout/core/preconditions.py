@@ -1,5 +1,7 @@
 """What has to be there before traffic moves, or may move on: Services, endpoints, routes, metrics, people's consent."""
 
+from datetime import timedelta
+
 from modelrollout.api.fields import NONE, render_duration
 from modelrollout.api.status import Command
 from modelrollout.core.case import Case
@@ -19,6 +21,19 @@ def persons_hold(case: Case) -> Hold | None:
     return None
 
 
+def skewed_clock(case: Case) -> Hold | None:
+    """Return the hold while our clock is not the cluster's: no time that was written down means anything then."""
+    skew = case.seen.skew
+    if skew is None or not case.is_clock_wrong:
+        return None
+    side = "ahead of" if skew > timedelta(0) else "behind"
+    return Hold(
+        "ClockSkew",
+        f"the operator's clock is {abs(skew).total_seconds():.0f} s {side} the API server's, so no step ends: set both"
+        " from one time server, it goes on by itself. control.rollback works",
+    )
+
+
 def refusal_to_start(case: Case) -> Stall | Hold | None:
     """What keeps an attempt from starting, before any traffic moves."""
     plan = case.plan
@@ -35,13 +50,13 @@ def refusal_to_start(case: Case) -> Stall | Hold | None:
     foreign = case.seen.route
     if isinstance(foreign, Foreign) and (foreign.shares is None or foreign.shares.candidate > NONE):
         if Command.RESUME in case.taken or case.shares_seen == case.target:
-            return hold_for_backends(case)
+            return skewed_clock(case) or hold_for_backends(case)
         return Hold(
             "RouteChanged",
             f"{foreign.manager} set {foreign.shares or 'other backends'} on {case.seen.route_kind} {case.seen.route_name}:"
             " give the baseline everything there, or control.resume to let the operator do it",
         )
-    return hold_for_backends(case)
+    return skewed_clock(case) or hold_for_backends(case)
 
 
 def hold_for_backends(case: Case) -> Hold | None:
@@ -76,6 +91,12 @@ def missing_outside(case: Case) -> Blocked | None:
         return case.seen.metrics
     if isinstance(case.seen.route, Blocked):
         return case.seen.route
+    if place.baseline and place.baseline.name == place.candidate.name:
+        return Blocked(
+            "SameService",
+            f"the candidate is behind Service {place.candidate.name}, and so is the version that serves: no router can"
+            " tell them apart. Give the candidate a Service of its own",
+        )
     for endpoints, service, what in (
         (case.seen.baseline, place.baseline, "baseline"),
         (case.seen.candidate, place.candidate, "candidate"),

@@ -24,6 +24,7 @@ from modelrollout.core.case import Case, place_of
 from modelrollout.core.conditions import conditions_of
 from modelrollout.core.events import Event, events_between
 from modelrollout.core.gates import fresh_tally, is_lost
+from modelrollout.core.news import is_old_news
 from modelrollout.core.plan import StageKind, Step
 from modelrollout.core.traffic import (
     BASELINE_ONLY,
@@ -98,7 +99,7 @@ def project(before: Case, case: Case, verb: Verb) -> Decision:
             "gates": _gates_summary(attempt),
         }
     )
-    if not before.rollout.ignored and _is_old_news(before, status):
+    if not before.rollout.ignored and is_old_news(before, status):
         status = old
     after = replace(after, rollout=replace(after.rollout, status=status))
     return Decision(
@@ -158,6 +159,7 @@ def _moved(case: Case, step: Step, cause: Cause) -> Attempt:
             "applied_at": None,
             "resumed_at": None,
             "metrics_lost_since": None,
+            "blind_for": None,
             "target": _target(step.shares, case.now, cause),
             "gates": _carried(case.seen.gates, cause) if same_stage else [],
         }
@@ -223,13 +225,14 @@ def _noted(case: Case) -> Attempt:
     update: dict[str, object] = {
         "gates": gates or attempt.gates,
         "unready_since": None,
-        "metrics_lost_since": None,
+        "metrics_lost_since": None if gates else attempt.metrics_lost_since,
+        "blind_for": case.blind or None,
     }
     if case.has_traffic and case.seen.candidate not in {Endpoints.READY, Endpoints.UNKNOWN}:
-        update["unready_since"] = attempt.unready_since or case.now
+        update["unready_since"] = min(attempt.unready_since or case.now, case.now)
     if any(is_lost(gate) for gate in gates):
-        update["metrics_lost_since"] = attempt.metrics_lost_since or case.now
-    if attempt.applied_at is None and attempt.rollback is None and _is_applied(case):
+        update["metrics_lost_since"] = min(attempt.metrics_lost_since or case.now, case.now)
+    if attempt.applied_at is None and attempt.rollback is None and _is_applied(case) and not case.is_clock_wrong:
         update["applied_at"] = case.now
     return attempt.model_copy(update=update)
 
@@ -315,29 +318,6 @@ def _gates_summary(attempt: Attempt | None) -> str | None:
     if attempt is None or not attempt.gates:
         return None
     return f"{sum(g.verdict is Verdict.PASS for g in attempt.gates)}/{len(attempt.gates)}"
-
-
-def _is_old_news(before: Case, status: ModelRolloutStatus) -> bool:
-    """Whether only numbers have moved, and not long enough ago to write them down."""
-    old, attempt = before.status, status.attempt
-    if old == status:
-        return True
-    if attempt is None or not attempt.gates or not old.attempt or not old.attempt.gates:
-        return False
-    written = min(gate.evaluated_at for gate in old.attempt.gates)
-    if before.now - written >= before.limits.status_refresh:
-        return False
-    return _without_numbers(old) == _without_numbers(status)
-
-
-def _without_numbers(status: ModelRolloutStatus) -> ModelRolloutStatus:
-    attempt = status.attempt
-    if attempt:
-        gates = [GateStatus(name=g.name, verdict=g.verdict, reason=g.reason, message="", evaluated_at=attempt.started_at)
-                 for g in attempt.gates]  # fmt: skip
-        attempt = attempt.model_copy(update={"gates": gates})
-    conditions = [condition.model_copy(update={"message": ""}) for condition in status.conditions]
-    return status.model_copy(update={"attempt": attempt, "conditions": conditions})
 
 
 def _route_write(case: Case, verb: Verb) -> RouteWrite | None:

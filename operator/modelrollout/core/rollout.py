@@ -2,17 +2,43 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from modelrollout.api.fields import Model
 from modelrollout.api.rollout import ModelRolloutSpec
-from modelrollout.api.status import ModelRolloutStatus
+from modelrollout.api.status import ModelRolloutStatus, VersionStatus
 from modelrollout.api.traffic import Traffic
-from modelrollout.core.plan import Plan, plan_of
+from modelrollout.core.plan import Plan, Policy, identity_of, plan_of, policy_of
 
 M = TypeVar("M", bound=Model)
+
+
+class _OfSpec:
+    """What follows from spec alone, made once for all versions of the object that have this spec."""
+
+    def __init__(self, spec: ModelRolloutSpec) -> None:
+        self._spec = spec
+        self._plans: dict[bool, Plan] = {}
+
+    def plan(self, *, has_baseline: bool) -> Plan:
+        if has_baseline not in self._plans:
+            self._plans[has_baseline] = plan_of(self._spec, has_baseline=has_baseline)
+        return self._plans[has_baseline]
+
+    @cached_property
+    def policy(self) -> Policy:
+        return policy_of(self._spec)
+
+    @cached_property
+    def candidate(self) -> VersionStatus:
+        return identity_of(self._spec.candidate)
+
+    @cached_property
+    def baseline(self) -> VersionStatus | None:
+        return identity_of(self._spec.baseline) if self._spec.baseline else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +59,40 @@ class Rollout:
     traffic: Traffic | None
     status: ModelRolloutStatus
     ignored: tuple[str, ...] = ()
-    _plans: dict[bool, Plan] = field(default_factory=dict, compare=False, repr=False)
+    _of_spec: _OfSpec | None = field(default=None, compare=False, repr=False)
 
     def plan(self, *, has_baseline: bool) -> Plan:
-        """Return the plan in effect; made once for all versions of the object that have this spec.
+        """Return the plan in effect.
 
         Raises:
             ValueError: spec cannot be read.
         """
-        if self.spec is None:
+        return self._read.plan(has_baseline=has_baseline)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in effect.
+
+        Raises:
+            ValueError: spec cannot be read.
+        """
+        return self._read.policy
+
+    @property
+    def wanted(self) -> VersionStatus | None:
+        """The candidate that spec asks for, `None` where spec cannot be read."""
+        return self._of_spec.candidate if self._of_spec else None
+
+    @property
+    def given_baseline(self) -> VersionStatus | None:
+        """The baseline that spec names, `None` where it names none, or cannot be read."""
+        return self._of_spec.baseline if self._of_spec else None
+
+    @property
+    def _read(self) -> _OfSpec:
+        if self._of_spec is None:
             raise ValueError(self.problem)
-        if has_baseline not in self._plans:
-            self._plans[has_baseline] = plan_of(self.spec, has_baseline=has_baseline)
-        return self._plans[has_baseline]
+        return self._of_spec
 
 
 def parse_rollout(obj: Mapping[str, Any], known: Rollout | None = None) -> Rollout:
@@ -73,6 +120,7 @@ def parse_rollout(obj: Mapping[str, Any], known: Rollout | None = None) -> Rollo
         traffic=traffic,
         status=status,
         ignored=ignored,
+        _of_spec=_OfSpec(spec) if spec else None,
     )
 
 

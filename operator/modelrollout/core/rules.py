@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 
 from modelrollout.api.fields import NONE, render_duration
 from modelrollout.api.gates import Gate, OnFail
-from modelrollout.api.status import Attempt, Cause, Command, GateStatus, Verdict
-from modelrollout.core.case import Case
+from modelrollout.api.status import Cause, Command, GateStatus, Verdict
+from modelrollout.core.case import LARGEST_SKEW, Case
 from modelrollout.core.evidence import Unknown
 from modelrollout.core.gates import CATASTROPHE, is_lost
+from modelrollout.core.gitops import lacking
 from modelrollout.core.inbox import can_retry, rollback_answer
+from modelrollout.core.looking import end_of_minimum
 from modelrollout.core.plan import DEFAULT_GATES, StageKind, Step
 from modelrollout.core.preconditions import (
     backends_ready_for,
@@ -21,6 +23,7 @@ from modelrollout.core.preconditions import (
     missing_outside,
     persons_hold,
     refusal_to_start,
+    skewed_clock,
 )
 from modelrollout.core.traffic import (
     BASELINE_ONLY,
@@ -30,6 +33,7 @@ from modelrollout.core.traffic import (
     Endpoints,
     Foreign,
     Routed,
+    Shares,
     Unmanaged,
 )
 from modelrollout.core.verbs import (
@@ -133,7 +137,7 @@ def stop_unready(case: Case) -> Verb | None:
     attempt = case.attempt
     if attempt is None or not case.has_traffic or case.seen.candidate in {Endpoints.READY, Endpoints.UNKNOWN}:
         return None
-    since = attempt.unready_since or case.now
+    since = min(attempt.unready_since or case.now, case.now)
     until = since + case.policy.unready_grace
     what = f"Service {attempt.candidate.service.name} of the candidate {lack_of(case.seen.candidate)}"
     if case.now >= until and attempt.baseline:
@@ -158,7 +162,7 @@ def follow_plan(case: Case) -> Verb | None:
     if blocked := hold_on_foreign_route(case):
         return blocked
     # A plan that starts higher than the present share grows like any other step.
-    if is_more(step.shares, case.target) and (blocked := persons_hold(case)):
+    if is_more(step.shares, case.target) and (blocked := persons_hold(case) or skewed_clock(case)):
         return blocked
     if is_more(step.shares, case.shares_seen or BASELINE_ONLY) and (blocked := hold_for_backends(case)):
         return blocked
@@ -198,14 +202,16 @@ def hold_on_foreign_route(case: Case) -> Verb | None:
     route = case.seen.route
     if not (case.attempt and isinstance(route, Foreign)) or route.shares == case.target or Command.RESUME in case.taken:
         return None
-    first = case.attempt.applied_at is None and case.step == case.plan.steps[0]
+    first = case.attempt.applied_at is None and case.step == case.plan.steps[0] and not _was_ours(case)
     if first and route.shares is not None and route.shares.candidate == NONE:
         return None  # An adopted rule is the user's until our first write.
     found = f"{route.shares} for the candidate" if route.shares else route.detail
+    lacks = lacking(route.manager, case.rollout.traffic) if case.rollout.traffic else ""
+    remedy = f"{lacks[0].upper()}{lacks[1:]}: mend that" if lacks else "Remove that writer"
     return Hold(
         "RouteChanged",
         f"{route.manager} set {found} on {case.seen.route_kind} {case.seen.route_name}, the plan says {case.target}."
-        " Remove that writer, then control.resume to go on or control.rollback to go back",
+        f" {remedy}, then control.resume to go on or control.rollback to go back",
     )
 
 
@@ -241,6 +247,23 @@ def hold_for_people(case: Case) -> Verb | None:
     return persons_hold(case) if case.attempt else None
 
 
+def hold_on_clock_skew(case: Case) -> Verb | None:
+    """With a wrong clock no step ends: neither its minimum nor its window means anything. Rollbacks go their way."""
+    return skewed_clock(case) if case.attempt else None
+
+
+def start_clock_again(case: Case) -> Verb | None:
+    """The step began in the future: the clock was ahead then, and has been set right."""
+    applied = case.attempt.applied_at if case.attempt else None
+    if applied is None or case.step is None or applied - case.now <= LARGEST_SKEW:
+        return None
+    return Go(
+        case.step,
+        Cause.CLOCK_SKEW,
+        f"the operator's clock was {_span(applied - case.now)} ahead: this step's clock and evidence start again",
+    )
+
+
 def hold_on_failed_gate(case: Case) -> Verb | None:
     """A failed gate of the kind that only holds."""
     failed = next(iter(_failed(case)), None)
@@ -260,7 +283,7 @@ def hold_on_unknown(case: Case) -> Verb | None:
     if not (case.attempt and unknown):
         return None
     first = unknown[0]
-    since = case.attempt.metrics_lost_since or case.now
+    since = min(case.attempt.metrics_lost_since or case.now, case.now)
     until = since + case.policy.metrics_lost_timeout
     text = f"gate {first.name} does not know: {first.message}"
     if case.now >= until and case.policy.on_metrics_lost is OnFail.ROLLBACK and case.attempt.baseline:
@@ -302,7 +325,8 @@ def wait(case: Case) -> Verb:
     due = _earliest_end(case)
     unknown = [g.name for g in case.seen.gates if g.verdict is not Verdict.PASS]
     if due and case.now < due:
-        return Wait("Progressing", f"{_stage_text(case)} until {due:%Y-%m-%d %H:%M:%S} UTC at least", until=due)
+        blind = f", as nobody could look for {_span(case.blind)} of it" if case.blind else ""
+        return Wait("Progressing", f"{_stage_text(case)} until {due:%Y-%m-%d %H:%M:%S} UTC at least{blind}", until=due)
     if unknown:
         return Wait("Progressing", f"{_stage_text(case)} waits for evidence of gate {', '.join(unknown)}")
     return Wait("Progressing", f"{_stage_text(case)} is being judged")
@@ -317,6 +341,14 @@ def _stop_on(case: Case, failed: GateStatus, cause: Cause) -> Verb:
     if case.attempt and case.attempt.baseline is None:
         return Hold("GateFailed", f"{text}. This is the first deployment, there is no baseline to go back to")
     return _roll_back(case, cause, text)
+
+
+def _was_ours(case: Case) -> bool:
+    """Whether the route was seen as the attempt wants it, or as somebody else changed it after that."""
+    seen = case.status.route
+    if seen and Shares(seen.candidate, seen.mirror) == case.target:
+        return True
+    return any(one.type == "Held" and one.reason == "RouteChanged" for one in case.status.conditions)
 
 
 def _route_needs_mending(case: Case) -> bool:
@@ -350,10 +382,13 @@ def _all_pass(case: Case) -> bool:
 
 
 def _earliest_end(case: Case) -> datetime | None:
-    attempt: Attempt | None = case.attempt
-    if attempt is None or attempt.applied_at is None or case.step is None:
+    if case.attempt is None or case.step is None:
         return None
-    return attempt.applied_at + case.step.min_duration
+    return end_of_minimum(case.attempt, case.step, case.blind)
+
+
+def _span(span: timedelta) -> str:
+    return render_duration(timedelta(seconds=round(span.total_seconds())))
 
 
 def _gates_text(case: Case) -> str:

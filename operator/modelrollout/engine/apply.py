@@ -4,10 +4,12 @@ An increase is written down before it happens. A rollback is too, but nothing ma
 API server refuses the status for any reason but a conflict, the route is written all the same.
 """
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import structlog
 
+from modelrollout.core.events import Event
 from modelrollout.core.projection import Decision, RouteWrite
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import Blocked, Foreign, Routed
@@ -46,20 +48,34 @@ class Applier:
         if decision.write:
             try:
                 await self._write_route(decision.write)
-            except (Conflict, Gone, Refused, Unavailable):
+            except (Conflict, Gone, Refused, Unavailable) as error:
                 # Status says by now what has happened: a later pass would find nothing new to tell.
                 if refused is None:
-                    await self._tell(obj, decision)
+                    await self._tell(obj, decision.events)
+                if isinstance(error, Refused):
+                    await self._tell(obj, (Event("Warning", "RouteRefused", "Write", str(error)),))
                 raise
         if refused:
             raise refused
-        await self._tell(obj, decision)
+        await self._tell(obj, decision.events)
 
     async def _write_status(self, obj: dict[str, Any], rollout: Rollout, decision: Decision) -> None:
-        if decision.status == rollout.status and not rollout.ignored:
-            return
-        if patch := merge_patch(obj.get("status") or {}, decision.status.render()):
-            self._store.put(await self._cluster.patch_status(rollout.namespace, rollout.name, rollout.guard, patch))
+        patch: dict[str, Any] = {}
+        if decision.status != rollout.status or rollout.ignored:
+            patch = status_patch(obj.get("status") or {}, rollout, decision.status.render())
+        # An empty patch changes nothing, but is a conflict if the rollout is no longer what was decided on. A route
+        # that is written without it could follow a status of long ago: after a restart a list may be that old.
+        if patch or decision.write:
+            stands = await self._cluster.patch_status(rollout.namespace, rollout.name, rollout.guard, patch)
+            self._store.put(stands)
+            if lost := next(dropped_fields(patch, stands.get("status") or {}), None):
+                # What is not remembered cannot be relied on: nothing grows like this.
+                sentence = (
+                    f"the API server dropped status.{lost}: its CRD is older than this operator. Apply the CRDs that came"
+                    " with it; until then no traffic moves but by a rollback"
+                )
+                await self._tell(obj, (Event("Warning", "StatusPruned", "Write", sentence),))
+                raise Refused(sentence)
 
     async def _write_route(self, write: RouteWrite) -> None:
         driver = self._drivers.of(write.place.traffic)
@@ -86,15 +102,31 @@ class Applier:
             case _:
                 return None
 
-    async def _tell(self, obj: dict[str, Any], decision: Decision) -> None:
+    async def _tell(self, obj: dict[str, Any], events: Iterable[Event]) -> None:
         """Log and post the events; one that cannot be posted is no reason to fail a pass."""
-        for event in decision.events:
+        for event in events:
             say = log.warning if event.type == "Warning" else log.info
             say(event.note, reason=event.reason)
             try:
                 await self._cluster.post_event(obj, event)
             except (Conflict, Gone, Refused, Unavailable) as error:
                 log.warning("event not posted", reason=event.reason, error=str(error))
+
+
+def status_patch(stored: dict[str, Any], rollout: Rollout, new: dict[str, Any]) -> dict[str, Any]:
+    """Return the merge patch that makes `stored` say what `new` says.
+
+    Fields that we do not know are a later release's: after a way back to this one they stay, so that nothing is lost on
+    the way forth again. Those of an attempt go with the attempt.
+    """
+    known = rollout.status.render()
+    foreign = stored.keys() - known.keys() - set(rollout.ignored)
+    kept = new | {key: stored[key] for key in foreign if key not in new}
+    before, after = stored.get("attempt"), new.get("attempt")
+    if isinstance(before, dict) and after and "attempt" in known and before.get("number") == after["number"]:
+        foreign = before.keys() - known["attempt"].keys()
+        kept["attempt"] = after | {key: before[key] for key in foreign if key not in after}
+    return merge_patch(stored, kept)
 
 
 def merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -105,3 +137,21 @@ def merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
             before = old.get(key)
             patch[key] = merge_patch(before, value) if isinstance(value, dict) and isinstance(before, dict) else value
     return patch
+
+
+def dropped_fields(sent: Mapping[str, Any], stands: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the fields of a merge patch that are not there afterwards: an API server drops what its CRD does not know."""
+    for key, value in sent.items():
+        if value is None:
+            continue
+        if key not in stands:
+            yield key
+            continue
+        for part, kept in zip(_parts(value), _parts(stands[key]), strict=False):
+            yield from (f"{key}.{field}" for field in dropped_fields(part, kept))
+
+
+def _parts(value: object) -> list[Mapping[str, Any]]:
+    """Return the objects in a value: itself, or the items of a list."""
+    items = value if isinstance(value, list) else [value]
+    return [item if isinstance(item, Mapping) else {} for item in items]

@@ -5,14 +5,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from modelrollout.api.status import GateStatus
-from modelrollout.core.looking import judged_step
+from modelrollout.core.looking import end_of_minimum, judged_step
+from modelrollout.core.projection import RouteWrite
 from modelrollout.core.rollout import Rollout
+from modelrollout.core.traffic import Route, Routed, Shares
 from modelrollout.engine.store import Key
+
+WRITES_UNDONE = 4
+CONTEST = timedelta(minutes=10)
 
 
 @dataclass(slots=True)
 class Notes:
-    """The last look at the metrics, and how often in a row a pass has failed.
+    """The last look at the metrics, and how often in a row a pass has failed, or met a conflict.
+
+    `unseen` is how long nobody looked at the step, and until which stored look that lasts: until status has it.
 
     `interrupt` is set when a rollback is asked for: a pass that waits for metrics gives up.
     """
@@ -20,9 +27,26 @@ class Notes:
     step: object = None
     gates: tuple[GateStatus, ...] = ()
     looked_at: datetime | None = None
+    unseen: tuple[datetime, timedelta] | None = None
     failures: int = 0
+    conflicts: int = 0
     writes_in_a_row: int = 0
+    patience_until: datetime | None = None
+    written: Shares | None = None
+    written_at: tuple[datetime, ...] = ()
     interrupt: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def note_write(self, write: RouteWrite | None, route: Route, now: datetime) -> None:
+        """Take note of a write of the route, and count it where it found a route that we had written ourselves."""
+        self.writes_in_a_row = self.writes_in_a_row + 1 if write else 0
+        if write is None or not isinstance(route, Routed):
+            return
+        earlier = self.written_at if write.shares == self.written else ()
+        self.written, self.written_at = write.shares, (*earlier, now)[-WRITES_UNDONE:]
+
+    def is_contested(self, now: datetime) -> bool:
+        """Whether the same shares had to be written again and again, though nobody else's name is on the route."""
+        return len(self.written_at) == WRITES_UNDONE and now - self.written_at[0] <= CONTEST
 
 
 @dataclass(slots=True)
@@ -37,7 +61,7 @@ class Memory:
         attempt = rollout.status.attempt
         step = (attempt.number, attempt.stage, attempt.step, attempt.applied_at, attempt.plan) if attempt else None
         if notes.step != step:
-            notes.step, notes.gates, notes.looked_at = step, (), None
+            notes.step, notes.gates, notes.looked_at, notes.unseen = step, (), None, None
         return notes
 
     def interrupt(self, key: Key) -> None:
@@ -51,10 +75,16 @@ class Memory:
         notes.failures += 1
         return notes.failures
 
+    def conflicted(self, key: Key) -> int:
+        """Count a pass that met a conflict; return how many there have been in a row."""
+        notes = self._notes.setdefault(key, Notes())
+        notes.conflicts += 1
+        return notes.conflicts
+
     def succeeded(self, key: Key) -> None:
         """Forget the failures."""
         if notes := self._notes.get(key):
-            notes.failures = 0
+            notes.failures = notes.conflicts = 0
 
     def drop(self, key: Key) -> None:
         """Forget the rollout."""
@@ -70,9 +100,10 @@ def next_look(rollout: Rollout, notes: Notes, now: datetime) -> datetime | None:
     if found is None:
         return None
     attempt, step, _, policy = found
-    if notes.looked_at is None or attempt.applied_at is None:
+    end = end_of_minimum(attempt, step, attempt.blind_for or timedelta(0))
+    # A look of the future was made before the clock was set back.
+    if notes.looked_at is None or end is None or notes.looked_at > now:
         return now
     regular = notes.looked_at + policy.interval
-    end = attempt.applied_at + step.min_duration
     least = notes.looked_at + min(policy.interval, timedelta(seconds=1))
     return min(regular, max(end, least)) if notes.looked_at < end else regular

@@ -9,7 +9,7 @@ from modelrollout.api.metrics import Metrics
 from modelrollout.api.status import ModelRolloutStatus
 from modelrollout.api.versions import ServiceRef, Workload
 from modelrollout.core.events import Event
-from modelrollout.core.evidence import Answer, Question
+from modelrollout.core.evidence import Answer, Gap, NoData, Question
 from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Place, Route, Shares
 
 
@@ -62,7 +62,7 @@ class Driver(Protocol):
         ...
 
     async def write(self, place: Place, shares: Shares, guard: str | None) -> Route:
-        """Make the route give these shares, and return it as it was read back.
+        """Make the route give these shares, or bring it on the way there; return it as it was read back.
 
         `guard` is from the `read` that this write was decided on, `None` where that found nothing.
         A route that gives these shares already, by our own hand, is not written.
@@ -82,6 +82,10 @@ class Source(Protocol):
 
     async def measure(self, question: Question) -> Answer:
         """Return what the source knows, within its own time limit."""
+        ...
+
+    async def covered(self, gap: Gap) -> float | NoData:
+        """Return the fraction of a span that the source saw, from 0 to 1, within its own time limit."""
         ...
 
 
@@ -106,6 +110,10 @@ class Cluster(Protocol):
 
     def endpoints(self, namespace: str, service: ServiceRef) -> Endpoints:
         """Return what stands behind a Service, as the watches last said."""
+        ...
+
+    def clock_skew(self) -> timedelta | None:
+        """Return how far this clock is ahead of the API server's, `None` where that is not known yet."""
         ...
 
     async def workload_problem(self, namespace: str, workload: Workload) -> str | None:

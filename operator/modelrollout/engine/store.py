@@ -54,6 +54,11 @@ class Store:
         except KeyError:
             raise Gone(key) from None
 
+    def namespace_of(self, key: Key) -> str:
+        """Return the namespace of an object; that of one that is not known is empty."""
+        known = self._objects.get(key)
+        return known.rollout.namespace if known else ""
+
     def drop(self, key: Key) -> None:
         """Forget the object."""
         if known := self._objects.pop(key, None):
@@ -80,8 +85,9 @@ def _names(rollout: Rollout) -> set[tuple[str, str]]:
     names = {rollout.name}
     if rollout.traffic and rollout.traffic.traefik_service:
         names.add(rollout.traffic.traefik_service.name)
-    if rollout.traffic and rollout.traffic.http_route and rollout.traffic.http_route.adopt:
-        names.add(rollout.traffic.http_route.adopt.name)
+    route = rollout.traffic.gateway_route if rollout.traffic else None
+    if route and route.adopt:
+        names.add(route.adopt.name)
     spec, attempt, serving = rollout.spec, rollout.status.attempt, rollout.status.serving
     versions: list[ModelVersion | VersionStatus | None] = [serving]
     versions += [spec.candidate, spec.baseline] if spec else []

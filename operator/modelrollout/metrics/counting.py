@@ -1,100 +1,157 @@
 """Events of one version in one window: all of them, and the bad ones."""
 
-import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from typing import NamedTuple, Protocol
 
 from modelrollout.api.fields import render_duration
+from modelrollout.api.gates import Gate
 from modelrollout.core.evidence import NoData, Unknown
 from modelrollout.core.stats import Counts
 from modelrollout.metrics import queries
 from modelrollout.metrics.answers import number_of
+from modelrollout.metrics.batches import Batches
 from modelrollout.metrics.presets import Histogram, Signals
-from modelrollout.metrics.prometheus import PrometheusSource
 from modelrollout.metrics.queries import PromQL, Selector
 
 _MOST_EVENTS = 1e15
 _LONGEST_SELECTOR = 400
 
 
+class Ask(NamedTuple):
+    """A query for one number; `what` names it in sentences."""
+
+    query: PromQL
+    what: str
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at one window of one source."""
+    """One look at one window of one source, by one asker."""
 
-    source: PrometheusSource
+    name: str
+    source: Batches
+    asker: str
     until: datetime
     window: timedelta
 
-    async def number(self, query: PromQL, what: str) -> float | NoData:
-        """Return the one number that the query has at the window's end; `what` names it in sentences."""
-        found = await self.source.ask(query, self.until)
-        return found if isinstance(found, NoData) else number_of(found, self.source.name, what=what)
+    async def numbers(self, asks: Sequence[Ask]) -> list[float | NoData]:
+        """Return the numbers at the window's end, all asked for at once."""
+        found = await self.source.ask(self.asker, [ask.query for ask in asks], self.until)
+        return [
+            answer if isinstance(answer, NoData) else number_of(answer, self.name, what=ask.what)
+            for ask, answer in zip(asks, found, strict=True)
+        ]
 
-    async def events(self, selector: Selector, what: str) -> int | NoData:
-        """Return how many events the counters had in the window."""
-        found = await self.number(queries.count(selector, self.window), f"{what} ({_short(selector)})")
-        if isinstance(found, NoData):
-            return found
-        if 0 <= found <= _MOST_EVENTS:
-            return round(found)
-        return NoData(Unknown.MALFORMED, f"source {self.source.name} gives {found:g} for {what}, which is no count")
+    def events(self, selector: Selector, what: str) -> Ask:
+        """Return how to ask for the events that the counters had in the window."""
+        return Ask(queries.count(selector, self.window), f"{what} ({_short(selector)})")
 
 
-async def count_errors(look: Look, version: str, signals: Signals) -> Counts | NoData:
-    """Return the requests of a version, and those that ended in an error.
+class Counting(Protocol):
+    """Two numbers to ask for, and the counts that they come to."""
+
+    def asks(self, look: Look) -> tuple[Ask, Ask]:
+        """Return what to ask for."""
+        ...
+
+    async def read(self, look: Look, total: float | NoData, other: float | NoData) -> Counts | NoData:
+        """Return the counts, given the answers in the order of `asks`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """The requests of a version, and those that ended in an error.
 
     `version` is candidate or baseline, for sentences. No error series is no error: it is born with the first.
+    """
+
+    version: str
+    requests: Selector
+    errors: Selector
+
+    def asks(self, look: Look) -> tuple[Ask, Ask]:
+        """Return what to ask for: all requests, and the bad ones."""
+        return (
+            look.events(self.requests, f"the {self.version}'s requests"),
+            look.events(self.errors, f"the {self.version}'s errors"),
+        )
+
+    async def read(self, look: Look, total: float | NoData, other: float | NoData) -> Counts | NoData:
+        """Return the counts."""
+        requests = _whole(look, total, f"the {self.version}'s requests")
+        if isinstance(requests, NoData):
+            return _without_requests(look, requests, self.version, self.requests)
+        bad = _whole(look, other, f"the {self.version}'s errors")
+        if isinstance(bad, NoData):
+            return Counts(requests, 0) if bad.reason is Unknown.NO_DATA else bad
+        return _counts(look, self.version, requests, bad)
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """The requests of a version, and those that took longer than `threshold`, a bound of the histogram."""
+
+    version: str
+    histogram: Histogram
+    threshold: timedelta
+
+    def asks(self, look: Look) -> tuple[Ask, Ask]:
+        """Return what to ask for: all requests, and the fast ones."""
+        fast = queries.bucket(self.histogram.selector, self.histogram.bound_of(self.threshold))
+        return (
+            look.events(self._requests, f"the {self.version}'s requests"),
+            look.events(fast, f"the {self.version}'s requests within {render_duration(self.threshold)}"),
+        )
+
+    async def read(self, look: Look, total: float | NoData, other: float | NoData) -> Counts | NoData:
+        """Return the counts; where the bound is missing, those there are are asked for."""
+        requests = _whole(look, total, f"the {self.version}'s requests")
+        if isinstance(requests, NoData):
+            return _without_requests(look, requests, self.version, self._requests)
+        fast = _whole(look, other, f"the {self.version}'s requests within {render_duration(self.threshold)}")
+        if isinstance(fast, NoData):
+            if fast.reason is Unknown.NO_DATA:
+                return await _without_bucket(look, self.version, self.histogram, self.threshold)
+            return fast
+        if fast > requests + _slack(requests):
+            return NoData(
+                Unknown.MALFORMED,
+                f"source {look.name} counts {fast} fast requests of the {self.version} among {requests}:"
+                f" check that {self.histogram.selector.metric} is a histogram",
+            )
+        return Counts(requests, max(0, requests - fast))
+
+    @property
+    def _requests(self) -> Selector:
+        return self.histogram.selector.suffixed("_count")
+
+
+def counting_of(gate: Gate, version: str, signals: Signals) -> Counting:
+    """Return how a gate's requests are counted.
 
     Raises:
-        ValueError: the user has named no error counter.
+        ValueError: the user has not named the metric that the gate needs.
     """
+    if gate.latency is not None:
+        if signals.duration is None:
+            raise ValueError("spec.metrics.custom.duration is missing")
+        return Slow(version, signals.duration, gate.latency.threshold)
     if signals.errors is None:
         raise ValueError("spec.metrics.custom.errors is missing")
-    total, bad = await asyncio.gather(
-        look.events(signals.requests, f"the {version}'s requests"),
-        look.events(signals.errors, f"the {version}'s errors"),
-    )
-    if isinstance(total, NoData):
-        return _without_requests(look, total, version, signals.requests)
-    if isinstance(bad, NoData):
-        return Counts(total, 0) if bad.reason is Unknown.NO_DATA else bad
-    return _counts(look, version, total, bad)
+    return Errors(version, signals.requests, signals.errors)
 
 
-async def count_slow(look: Look, version: str, signals: Signals, threshold: timedelta) -> Counts | NoData:
-    """Return the requests of a version, and those that took longer than `threshold`, a bound of the histogram.
-
-    Raises:
-        ValueError: the user has named no histogram.
-    """
-    histogram = signals.duration
-    if histogram is None:
-        raise ValueError("spec.metrics.custom.duration is missing")
-    requests = histogram.selector.suffixed("_count")
-    total, fast = await asyncio.gather(
-        look.events(requests, f"the {version}'s requests"),
-        look.events(
-            queries.bucket(histogram.selector, histogram.bound_of(threshold)),
-            f"the {version}'s requests within {render_duration(threshold)}",
-        ),
-    )
-    if isinstance(total, NoData):
-        return _without_requests(look, total, version, requests)
-    if isinstance(fast, NoData):
-        return await _without_bucket(look, version, histogram, threshold) if fast.reason is Unknown.NO_DATA else fast
-    if fast > total + _slack(total):
-        return NoData(
-            Unknown.MALFORMED,
-            f"source {look.source.name} counts {fast} fast requests of the {version} among {total}:"
-            f" check that {histogram.selector.metric} is a histogram",
-        )
-    return Counts(total, max(0, total - fast))
+def ask_age(series: Selector) -> Ask:
+    """Return how to ask for the seconds since the newest sample."""
+    return Ask(queries.age(series), f"the age of the newest sample of {_short(series)}")
 
 
-async def staleness(look: Look, series: Selector, limit: timedelta) -> NoData | None:
+def staleness(look: Look, series: Selector, age: float | NoData, limit: timedelta) -> NoData | None:
     """Return a complaint if the newest sample at the window's end is older than `limit`, or its series has ended."""
-    age = await look.number(queries.age(series), f"the age of the newest sample of {_short(series)}")
     if isinstance(age, NoData):
         if age.reason is not Unknown.NO_DATA:
             return age
@@ -105,8 +162,7 @@ async def staleness(look: Look, series: Selector, limit: timedelta) -> NoData | 
         found = f"is {age:.0f} s old, where {render_duration(limit)} is allowed"
     return NoData(
         Unknown.STALE,
-        f"the newest sample of {_short(series)} in source {look.source.name} {found}:"
-        " check that its target is up and scraped",
+        f"the newest sample of {_short(series)} in source {look.name} {found}: check that its target is up and scraped",
     )
 
 
@@ -115,18 +171,27 @@ def judged_series(signals: Signals, *, slow: bool) -> Selector:
     return signals.duration.selector.suffixed("_count") if slow and signals.duration else signals.requests
 
 
+def _whole(look: Look, found: float | NoData, what: str) -> int | NoData:
+    """Return a count as the whole number that it is: `increase` extrapolates."""
+    if isinstance(found, NoData):
+        return found
+    if 0 <= found <= _MOST_EVENTS:
+        return round(found)
+    return NoData(Unknown.MALFORMED, f"source {look.name} gives {found:g} for {what}, which is no count")
+
+
 def _without_requests(look: Look, problem: NoData, version: str, series: Selector) -> NoData:
     if problem.reason is not Unknown.NO_DATA:
         return problem
     return NoData(
         Unknown.NO_DATA,
-        f"source {look.source.name} has no series for the {version}'s requests: it has had none yet,"
+        f"source {look.name} has no series for the {version}'s requests: it has had none yet,"
         f" or no series is labelled so; ask it for {_short(series)}",
     )
 
 
 async def _without_bucket(look: Look, version: str, histogram: Histogram, threshold: timedelta) -> NoData:
-    found = await look.source.ask(queries.bounds(histogram.selector, look.window), look.until)
+    found = await look.source.ask_alone(queries.bounds(histogram.selector, look.window), look.until)
     if isinstance(found, NoData):
         return found
     bounds = sorted({bound for sample in found.samples if (bound := _bound(sample.labels.get("le", ""), histogram))})
@@ -152,7 +217,7 @@ def _counts(look: Look, version: str, total: int, bad: int) -> Counts | NoData:
     if bad > total + _slack(total):
         return NoData(
             Unknown.MALFORMED,
-            f"source {look.source.name} counts {bad} errors of the {version} among {total} requests:"
+            f"source {look.name} counts {bad} errors of the {version} among {total} requests:"
             " check that the error counter counts some of what the request counter counts",
         )
     return Counts(total, min(bad, total))

@@ -55,7 +55,8 @@ def signals_of(metrics: Metrics, track: Track, namespace_label: str | None) -> S
 def _traefik(track: Track) -> Signals:
     if track.route_kind not in _TRAEFIK_SERVICES:
         raise ValueError(
-            f"preset traefik knows HTTPRoute and TraefikService, not {track.route_kind}: use preset custom"
+            f"preset traefik counts HTTP statuses of an HTTPRoute or TraefikService, which say nothing of a"
+            f" {track.route_kind}: write preset: custom and name your server's own metrics"
         )
     service = Matcher("service", "=~", _TRAEFIK_SERVICES[track.route_kind](track))
     requests = Selector("traefik_service_requests_total", (service,))

@@ -1,7 +1,7 @@
 """PromQL from typed parts. No text of a user's reaches a query unescaped, but for a raw `value` query."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -13,7 +13,13 @@ Op = Literal["=", "!=", "=~", "!~"]
 REMEMBERED = timedelta(hours=1)
 """How far before the window a series is looked for, to tell an old one from a newborn."""
 
+MOMENTS = 1000
+"""How many moments of a span are looked at, at most."""
+
 CLOCK = PromQL("time()")
+
+PART = "part"
+"""The label that tells the answers of `side_by_side` apart."""
 
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
@@ -90,6 +96,16 @@ def age(selector: Selector) -> PromQL:
     return PromQL(f"time() - max(timestamp({selector}))")
 
 
+def coverage(selector: Selector, window: timedelta, freshness: timedelta) -> PromQL:
+    """Return the fraction of `window` at whose moments a sample was no older than `freshness`; empty for none.
+
+    It is looked at moments `freshness` apart, at 1,000 at most.
+    """
+    moments = f"{_span(window)}:{_span(max(freshness, window / MOMENTS))}"
+    seen = f"count_over_time(group(last_over_time({selector}[{_span(freshness)}]))[{moments}])"
+    return PromQL(f"{seen} / count_over_time(vector(1)[{moments}])")
+
+
 def bounds(histogram: Selector, window: timedelta) -> PromQL:
     """Return one series for each bucket bound that the histogram had in the window, in its label `le`."""
     return PromQL(f"group by (le) (last_over_time({histogram.suffixed('_bucket')}[{_span(window)}]))")
@@ -99,6 +115,15 @@ def bucket(histogram: Selector, bound: Decimal) -> Selector:
     """Return the bucket of all observations up to `bound`, in each spelling of the number Prometheus may hold."""
     spellings = "|".join(map(re.escape, sorted(_spellings(bound))))
     return histogram.suffixed("_bucket").where(Matcher("le", "=~", spellings))
+
+
+def side_by_side(expressions: Sequence[PromQL]) -> PromQL:
+    """Return the series of all these expressions, each with the expression's index in its label `PART`.
+
+    None of them may have that label already, or be a scalar.
+    """
+    parts = (f'label_replace({text}, "{PART}", "{index}", "", "")' for index, text in enumerate(expressions))
+    return PromQL(" or ".join(parts))
 
 
 def anchored(*parts: str | re.Pattern[str]) -> str:

@@ -1,27 +1,28 @@
 """All configured sources behind the engine's one port: a gate's question in, counts or a value out."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 import structlog
 
 from modelrollout.api.fields import render_duration
 from modelrollout.api.gates import Gate, Value
 from modelrollout.api.metrics import Metrics
-from modelrollout.core.evidence import Answer, Counted, Measured, NoData, Question, Track, Unknown
+from modelrollout.core.evidence import Answer, Counted, Gap, Measured, NoData, Question, Track, Unknown
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import Blocked
 from modelrollout.engine.ports import Clock
 from modelrollout.metrics import queries
 from modelrollout.metrics.answers import number_of
+from modelrollout.metrics.batches import Batches
+from modelrollout.metrics.clocks import SourceClock
 from modelrollout.metrics.config import SourceConfig
-from modelrollout.metrics.counting import Look, count_errors, count_slow, judged_series, staleness
+from modelrollout.metrics.counting import Ask, Look, ask_age, counting_of, judged_series, staleness
 from modelrollout.metrics.presets import Signals, signals_of
 from modelrollout.metrics.prometheus import OnCall, PrometheusSource
 from modelrollout.metrics.queries import PromQL
 
-LARGEST_SKEW = timedelta(seconds=30)
 _ANY_TRACK = Track("default", "HTTPRoute", "any", "any", 80, "any")
 
 _log = structlog.get_logger()
@@ -32,8 +33,12 @@ class Sources:
 
     def __init__(self, configs: Mapping[str, SourceConfig], clock: Clock, on_call: OnCall) -> None:
         self._configs = dict(configs)
-        self._clock = clock
         self._sources = {name: PrometheusSource(name, config, on_call) for name, config in configs.items()}
+        self._watches = {name: SourceClock(source, clock) for name, source in self._sources.items()}
+        self._batches = {
+            name: Batches(source, threads=configs[name].concurrency, time_limit=configs[name].timeout)
+            for name, source in self._sources.items()
+        }
 
     def check(self, metrics: Metrics, gates: Sequence[Gate]) -> Blocked | None:
         """Return what keeps these gates from being judged at all: an unknown source, a metric not named."""
@@ -63,7 +68,7 @@ class Sources:
         limit = self._configs[name].timeout
         try:
             async with asyncio.timeout(limit / timedelta(seconds=1)):
-                return await self._measure(self._sources[name], question)
+                return await self._measure(question)
         except TimeoutError:
             return NoData(Unknown.TIMED_OUT, f"source {name} did not answer within {render_duration(limit)}")
         except ValueError as error:
@@ -73,46 +78,44 @@ class Sources:
             _log.exception("gate not measured", gate=gate.name, source=name)
             return NoData(Unknown.MALFORMED, f"gate {gate.name} met a fault of the operator's own: see its log")
 
+    async def covered(self, gap: Gap) -> float | NoData:
+        """Return the fraction of a gap that the source saw, by one query within its own time limit."""
+        name = gap.metrics.source
+        if problem := self.check(gap.metrics, gap.gates):
+            return NoData(Unknown.REFUSED, problem.message)
+        label, limit = self._configs[name].namespace_label, self._configs[name].timeout
+        try:
+            requests = signals_of(gap.metrics, gap.candidate, label).requests
+            look = self._look(name, gap.candidate, gap.until, gap.length)
+            query = queries.coverage(requests, gap.length, gap.freshness)
+            async with asyncio.timeout(limit / timedelta(seconds=1)):
+                (found,) = await look.numbers([Ask(query, "what it saw")])
+        except TimeoutError:
+            return NoData(Unknown.TIMED_OUT, f"source {name} did not answer within {render_duration(limit)}")
+        except ValueError as error:
+            return NoData(Unknown.REFUSED, f"source {name} cannot be asked what it saw: {error}")
+        if isinstance(found, NoData):
+            return 0.0 if found.reason is Unknown.NO_DATA else found
+        return min(1.0, max(0.0, found))
+
     async def close(self) -> None:
         """End all threads and connections."""
+        for batches in self._batches.values():
+            batches.close()
         await asyncio.gather(*(source.close() for source in self._sources.values()))
 
-    async def _measure(self, source: PrometheusSource, question: Question) -> Answer:
-        skew, answer = await asyncio.gather(self._skew(source), self._answer(source, question))
-        return skew or answer
-
-    async def _skew(self, source: PrometheusSource) -> NoData | None:
-        before = self._clock()
-        found = await source.ask(queries.CLOCK)
-        theirs = found if isinstance(found, NoData) else number_of(found, source.name, what="its own time")
-        if isinstance(theirs, NoData):
-            return theirs
-        seconds = theirs - (before + (self._clock() - before) / 2).timestamp()
-        if abs(seconds) <= LARGEST_SKEW / timedelta(seconds=1):
-            return None
-        side = "ahead of" if seconds > 0 else "behind"
-        return NoData(
-            Unknown.CLOCK_SKEW,
-            f"the clock of source {source.name} is {abs(seconds):.0f} s {side} the operator's, so windows do not meet:"
-            " set both from one time server",
-        )
-
-    async def _answer(self, source: PrometheusSource, question: Question) -> Answer:
-        gate, label = question.gate, self._configs[source.name].namespace_label
-        look = Look(source, question.until, question.until - question.since)
+    async def _measure(self, question: Question) -> Answer:
+        name, gate = question.metrics.source, question.gate
+        if problem := await self._watches[name].problem():
+            return problem
+        look = self._look(name, question.candidate, question.until, question.until - question.since)
         if gate.value is not None:
             return await _measured(look, gate.name, gate.value)
-        candidate = signals_of(question.metrics, question.candidate, label)
-        stale, judged, compared = await asyncio.gather(
-            staleness(look, judged_series(candidate, slow=gate.latency is not None), question.freshness),
-            _counts(look, gate, "candidate", candidate),
-            _compared(look, question, label),
-        )
-        if isinstance(judged, NoData):
-            return judged
-        if stale is not None:
-            return stale
-        return compared if isinstance(compared, NoData) else Counted(judged, compared)
+        return await _counted(look, question, self._configs[name].namespace_label)
+
+    def _look(self, name: str, candidate: Track, until: datetime, window: timedelta) -> Look:
+        asker = f"{candidate.namespace}/{candidate.route_name}"
+        return Look(name, self._batches[name], asker, until, window)
 
 
 def _missing(gate: Gate, signals: Signals, config: SourceConfig) -> Blocked | None:
@@ -135,23 +138,36 @@ def _missing(gate: Gate, signals: Signals, config: SourceConfig) -> Blocked | No
 
 
 async def _measured(look: Look, gate: str, value: Value) -> Measured | NoData:
-    found = await look.number(PromQL(value.query), f"the query of gate {gate}")
-    return found if isinstance(found, NoData) else Measured(found)
+    found = await look.source.ask_alone(PromQL(value.query), look.until)
+    number = found if isinstance(found, NoData) else number_of(found, look.name, what=f"the query of gate {gate}")
+    return number if isinstance(number, NoData) else Measured(number)
 
 
-def _counts(look: Look, gate: Gate, version: str, signals: Signals) -> Awaitable[Counts | NoData]:
-    if gate.latency is not None:
-        return count_slow(look, version, signals, gate.latency.threshold)
-    return count_errors(look, version, signals)
-
-
-async def _compared(look: Look, question: Question, label: str | None) -> Counts | NoData | None:
-    """Count the baseline's requests too: a gate without a relative limit asks whether both are failing."""
+async def _counted(look: Look, question: Question, label: str | None) -> Counted | NoData:
+    """Count both versions' requests: a gate without a relative limit asks whether both are failing."""
+    gate = question.gate
+    signals = signals_of(question.metrics, question.candidate, label)
+    series = judged_series(signals, slow=gate.latency is not None)
+    candidate = counting_of(gate, "candidate", signals)
+    asks = [ask_age(series), *candidate.asks(look)]
     if question.baseline is None:
-        return None
-    signals = signals_of(question.metrics, question.baseline, label)
-    found = await _counts(look, question.gate, "baseline", signals)
-    limits = question.gate.error_rate or question.gate.latency
+        age, *of_candidate = await look.numbers(asks)
+        compared: Counts | NoData | None = None
+    else:
+        baseline = counting_of(gate, "baseline", signals_of(question.metrics, question.baseline, label))
+        age, first, second, *of_baseline = await look.numbers([*asks, *baseline.asks(look)])
+        of_candidate = [first, second]
+        compared = _compared(gate, await baseline.read(look, *of_baseline))
+    judged = await candidate.read(look, *of_candidate)
+    if isinstance(judged, NoData):
+        return judged
+    if stale := staleness(look, series, age, question.freshness):
+        return stale
+    return compared if isinstance(compared, NoData) else Counted(judged, compared)
+
+
+def _compared(gate: Gate, found: Counts | NoData) -> Counts | NoData | None:
+    limits = gate.error_rate or gate.latency
     if isinstance(found, NoData) and limits is not None and limits.max_increase is None:
         return None
     return Counts(0, 0) if isinstance(found, NoData) and found.reason is Unknown.NO_DATA else found

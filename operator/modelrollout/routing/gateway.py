@@ -31,7 +31,10 @@ KNOWN: Mapping[str, Mirroring] = {
 }
 _ALTERNATIVES = "remove the shadow stage, or use a gateway that mirrors"
 _REMEDIES = {
-    "traefik.io/gateway-controller": "remove the shadow stage, or point the route to a TraefikService, which mirrors, and"
+    (
+        "traefik.io/gateway-controller",
+        "HTTPRoute",
+    ): "remove the shadow stage, or point the route to a TraefikService, which mirrors, and"
     " name it in spec.traffic.traefikService",
 }
 
@@ -58,20 +61,19 @@ class Gateways:
         return weakest
 
     async def _parents(self, place: Place) -> Sequence[Mapping[str, Any]] | Blocked:
-        traffic = place.traffic.http_route
+        traffic = place.traffic.gateway_route
         if traffic is None:
             raise ValueError("the place is on another kind of router")
         if traffic.adopt is None:
             return [parent.render() for parent in traffic.parent_refs or []]
+        kind, resource = _kind_of(place)
         try:
-            route = await self._objects.read("httproutes", place.namespace, traffic.adopt.name)
+            route = await self._objects.read(resource, place.namespace, traffic.adopt.name)
         except Gone:
-            return Blocked("RouteMissing", f"HTTPRoute {traffic.adopt.name} does not exist: create it")
+            return Blocked("RouteMissing", f"{kind} {traffic.adopt.name} does not exist: create it")
         parents: list[Mapping[str, Any]] = route["spec"].get("parentRefs") or []
         if not parents:
-            return Blocked(
-                "GatewayMissing", f"HTTPRoute {traffic.adopt.name} has no parentRefs: name its Gateway there"
-            )
+            return Blocked("GatewayMissing", f"{kind} {traffic.adopt.name} has no parentRefs: name its Gateway there")
         return parents
 
     async def _capabilities_behind(self, parent: Mapping[str, Any], place: Place) -> Capabilities | Blocked:
@@ -96,9 +98,9 @@ class Gateways:
                 f"GatewayClass {class_name} of Gateway {namespace}/{name} does not exist: install its controller, or"
                 " correct the Gateway's gatewayClassName",
             )
-        return self._capabilities_of(class_, f"Gateway {namespace}/{name}")
+        return self._capabilities_of(class_, f"Gateway {namespace}/{name}", _kind_of(place)[0])
 
-    def _capabilities_of(self, class_: Mapping[str, Any], gateway: str) -> Capabilities:
+    def _capabilities_of(self, class_: Mapping[str, Any], gateway: str, kind: str) -> Capabilities:
         controller = class_["spec"]["controllerName"]
         features = _features_of(class_)
         if controller in self._settings:
@@ -114,10 +116,15 @@ class Gateways:
                 f" administrator says so with {SETTING} {controller}=percent (or =all, if it always copies everything);"
                 f" else {_ALTERNATIVES}",
             )
-        return _capabilities(mirroring, _remedy(mirroring, gateway, controller))
+        return _capabilities(mirroring, _remedy(mirroring, gateway, controller, kind))
 
 
-def _remedy(mirroring: Mirroring, gateway: str, controller: str) -> str:
+def _kind_of(place: Place) -> tuple[str, str]:
+    """Return the kind of the place's route and its plural."""
+    return ("GRPCRoute", "grpcroutes") if place.traffic.grpc_route else ("HTTPRoute", "httproutes")
+
+
+def _remedy(mirroring: Mirroring, gateway: str, controller: str, kind: str) -> str:
     match mirroring:
         case Mirroring.PERCENT:
             return ""
@@ -127,7 +134,7 @@ def _remedy(mirroring: Mirroring, gateway: str, controller: str) -> str:
                 " or remove the shadow stage"
             )
         case Mirroring.NONE:
-            return f"{gateway} ({controller}) cannot: {_REMEDIES.get(controller, _ALTERNATIVES)}"
+            return f"{gateway} ({controller}) cannot: {_REMEDIES.get((controller, kind), _ALTERNATIVES)}"
 
 
 def _capabilities(mirroring: Mirroring, remedy: str) -> Capabilities:

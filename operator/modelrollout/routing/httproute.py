@@ -1,13 +1,15 @@
-"""HTTPRoute: the operator's own, or one named rule of somebody's."""
+"""HTTPRoute and GRPCRoute, whose rules are alike: the operator's own, or one named rule of somebody's."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from modelrollout.api.fields import ALL, NONE, Percent
-from modelrollout.api.traffic import Adopt, HTTPRouteTraffic
+from modelrollout.api.traffic import Adopt, GRPCRouteTraffic, HTTPRouteTraffic
 from modelrollout.api.versions import ServiceRef
 from modelrollout.core.traffic import Acceptance, Blocked, Place, Shares, Unmanaged
 from modelrollout.routing.driver import Obj, RouteDriver, Shape
+from modelrollout.routing.floor import Weights, weights_on_the_way
 from modelrollout.routing.gateway import Gateways
 from modelrollout.routing.objects import GATEWAY_API, Objects, is_labelled, labels_for
 from modelrollout.routing.status import acceptance_of
@@ -17,30 +19,83 @@ RULE = "rollout"
 _OWN_FIELDS = {"group", "kind", "name", "namespace", "port", "weight"}
 
 
+GatewayTraffic = HTTPRouteTraffic | GRPCRouteTraffic
+T = TypeVar("T", HTTPRouteTraffic, GRPCRouteTraffic)
+
+
 def httproute_driver(objects: Objects, gateways: Gateways) -> RouteDriver:
     """Return the driver for `spec.traffic.httpRoute`."""
+    return _driver(objects, gateways, _HTTP, lambda place: place.traffic.http_route, _http_match)
+
+
+def grpcroute_driver(objects: Objects, gateways: Gateways) -> RouteDriver:
+    """Return the driver for `spec.traffic.grpcRoute`."""
+    return _driver(objects, gateways, _GRPC, lambda place: place.traffic.grpc_route, _grpc_match)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What tells one kind of route from the other.
+
+    `mirror_needs_ref`: Envoy Gateway 1.9.1 does not find the Service of a GRPCRoute's mirror unless something else
+    refers to it, and then answers the whole rule with an error. A reference at weight 0 is enough.
+    """
+
+    kind: str
+    resource: str
+    field: str
+    mirror_needs_ref: bool
+
+    def needs_ref(self, ref: Mapping[str, Any], place: Place, shares: Shares) -> bool:
+        """Whether this reference has to stand though it has no weight."""
+        return self.mirror_needs_ref and shares.mirror > NONE and _names(ref, place.candidate, place)
+
+
+_HTTP = _Kind("HTTPRoute", "httproutes", "httpRoute", mirror_needs_ref=False)
+_GRPC = _Kind("GRPCRoute", "grpcroutes", "grpcRoute", mirror_needs_ref=True)
+
+
+def _driver(
+    objects: Objects,
+    gateways: Gateways,
+    kind: _Kind,
+    traffic_of: Callable[[Place], T | None],
+    match_of: Callable[[T], dict[str, Any] | None],
+) -> RouteDriver:
+    def shape_for(place: Place) -> Shape:
+        traffic = traffic_of(place)
+        if traffic is None:
+            raise ValueError("the place is on another kind of router")
+        if traffic.adopt:
+            return _AdoptedRule(kind, traffic.adopt)
+        return _OwnRoute(kind, traffic, match_of(traffic))
+
     return RouteDriver(
         objects,
-        kind="HTTPRoute",
-        resource="httproutes",
+        kind=kind.kind,
+        resource=kind.resource,
         install="install the Gateway API's CRDs and a gateway",
-        shape_for=_shape_for,
+        shape_for=shape_for,
         ask_capabilities=gateways.capabilities,
     )
 
 
-def _shape_for(place: Place) -> Shape:
-    traffic = place.traffic.http_route
-    if traffic is None:
-        raise ValueError("the place is on another kind of router")
-    return _AdoptedRule(traffic.adopt) if traffic.adopt else _OwnRoute(traffic)
+def _http_match(traffic: HTTPRouteTraffic) -> dict[str, Any]:
+    return {"path": {"type": "PathPrefix", "value": traffic.path or "/"}}
+
+
+def _grpc_match(traffic: GRPCRouteTraffic) -> dict[str, Any] | None:
+    named = {name: value for name, value in (("service", traffic.service), ("method", traffic.method)) if value}
+    return {"method": {"type": "Exact", **named}} if named else None
 
 
 class _OwnRoute:
-    """An HTTPRoute of the rollout's name, with one rule."""
+    """A route of the rollout's name, with one rule."""
 
-    def __init__(self, traffic: HTTPRouteTraffic) -> None:
+    def __init__(self, kind: _Kind, traffic: GatewayTraffic, match: dict[str, Any] | None) -> None:
+        self._kind = kind
         self._traffic = traffic
+        self._match = match
 
     def name_of(self, place: Place) -> str:
         return place.rollout
@@ -54,8 +109,8 @@ class _OwnRoute:
             return None
         return Blocked(
             "RouteExists",
-            f"HTTPRoute {place.rollout} exists in namespace {place.namespace} and is not this operator's: rename the"
-            " rollout, delete the route, or name the route and its rule in spec.traffic.httpRoute.adopt",
+            f"{self._kind.kind} {place.rollout} exists in namespace {place.namespace} and is not this operator's: rename"
+            f" the rollout, delete the route, or name the route and its rule in spec.traffic.{self._kind.field}.adopt",
         )
 
     def shares_of(self, obj: Obj, place: Place) -> Shares | str:
@@ -75,7 +130,7 @@ class _OwnRoute:
         # No ownerReference: the end of a rollout must not take traffic away.
         return {
             "apiVersion": f"{GATEWAY_API}/v1",
-            "kind": "HTTPRoute",
+            "kind": self._kind.kind,
             "metadata": {"name": place.rollout, "namespace": place.namespace, "labels": labels_for(place)},
             "spec": {name: value for name, value in self._spec(place, shares).items() if value is not None},
         }
@@ -87,8 +142,12 @@ class _OwnRoute:
     def _spec(self, place: Place, shares: Shares) -> dict[str, Any]:
         rule: dict[str, Any] = {
             "name": RULE,
-            "matches": [{"path": {"type": "PathPrefix", "value": self._traffic.path or "/"}}],
-            "backendRefs": [_ref(service, weight) for service, weight in _weighted(place, shares) if weight > 0],
+            **({"matches": [self._match]} if self._match else {}),
+            "backendRefs": [
+                ref
+                for ref in (_ref(*weighted) for weighted in _weighted(place, shares))
+                if ref["weight"] > 0 or self._kind.needs_ref(ref, place, shares)
+            ],
         }
         if shares.mirror > NONE:
             rule["filters"] = [_mirror_to(place.candidate, shares.mirror)]
@@ -99,7 +158,8 @@ class _OwnRoute:
 class _AdoptedRule:
     """One named rule of a route that is somebody else's: its backendRefs, and our mirror filter."""
 
-    def __init__(self, adopt: Adopt) -> None:
+    def __init__(self, kind: _Kind, adopt: Adopt) -> None:
+        self._kind = kind
         self._adopt = adopt
 
     def name_of(self, place: Place) -> str:
@@ -109,8 +169,8 @@ class _AdoptedRule:
     def absent(self, place: Place) -> Unmanaged | Blocked:
         return Blocked(
             "RouteMissing",
-            f"HTTPRoute {self._adopt.name} does not exist in namespace {place.namespace}: create it, or correct"
-            " spec.traffic.httpRoute.adopt.name",
+            f"{self._kind.kind} {self._adopt.name} does not exist in namespace {place.namespace}: create it, or correct"
+            f" spec.traffic.{self._kind.field}.adopt.name",
         )
 
     def obstacle(self, obj: Obj, place: Place) -> Blocked | None:
@@ -121,8 +181,8 @@ class _AdoptedRule:
         known = f"its rules are {', '.join(names)}" if names else "none of its rules has a name"
         return Blocked(
             "RuleMissing",
-            f"HTTPRoute {self._adopt.name} has no rule named {self._adopt.rule} ({known}): give the rule that name, or"
-            " create a rollout with the right one in spec.traffic.httpRoute.adopt.rule",
+            f"{self._kind.kind} {self._adopt.name} has no rule named {self._adopt.rule} ({known}): give the rule that"
+            f" name, or create a rollout with the right one in spec.traffic.{self._kind.field}.adopt.rule",
         )
 
     def shares_of(self, obj: Obj, place: Place) -> Shares | str:
@@ -144,17 +204,33 @@ class _AdoptedRule:
         return {"rules": [mended if rule.get("name") == self._adopt.rule else rule for rule in obj["spec"]["rules"]]}
 
     def _mend(self, rule: Mapping[str, Any], place: Place, shares: Shares) -> dict[str, Any]:
-        refs = []
-        for service, weight in _weighted(place, shares):
-            old = next((ref for ref in rule.get("backendRefs") or [] if _names(ref, service, place)), None)
-            # A ref with filters of its own stays, at 0: nobody could put them back.
-            if weight > 0 or (old and set(old) - _OWN_FIELDS):
-                refs.append({**_ref(service, weight), **(old or {}), "weight": weight})
+        refs = self._refs(rule, place, shares)
         filters = [filter_ for filter_ in rule.get("filters") or [] if not _mirrors_to(filter_, place.candidate, place)]
         if shares.mirror > NONE:
             filters.append(_mirror_to(place.candidate, shares.mirror))
         rest = {name: value for name, value in rule.items() if name not in {"backendRefs", "filters"}}
         return {**rest, "backendRefs": refs, **({"filters": filters} if filters else {})}
+
+    def _refs(self, rule: Mapping[str, Any], place: Place, shares: Shares) -> list[dict[str, Any]]:
+        """Return the references with the weights of the next write, in the order in which they stand."""
+        stand = rule.get("backendRefs") or []
+        has_clusters = any(set(ref) - _OWN_FIELDS for ref in stand)
+        weighted = _weighted(place, shares)
+        if has_clusters and place.baseline and (weights := weights_on_the_way(_weights_now(rule, place), shares)):
+            weighted = list(zip((place.baseline, place.candidate), weights, strict=True))
+        refs = [{**ref, "weight": 0} for ref in stand]
+        for service, weight in weighted:
+            if not any(_names(ref, service, place) for ref in refs):
+                refs.append(_ref(service, 0))
+            next(ref for ref in refs if _names(ref, service, place))["weight"] = weight
+        # A reference with filters of its own stays, at 0: nobody could put them back. Others stay before one that is
+        # needed, as clusters are called by their number in the list.
+        needed = [
+            number
+            for number, ref in enumerate(refs)
+            if ref["weight"] > 0 or set(ref) - _OWN_FIELDS or self._kind.needs_ref(ref, place, shares)
+        ]
+        return refs[: needed[-1] + 1] if has_clusters else [refs[number] for number in needed]
 
     def _rule(self, obj: Obj) -> Mapping[str, Any]:
         rule = self._find(obj)
@@ -203,6 +279,16 @@ def _shares_of(rule: Mapping[str, Any], place: Place) -> Shares | str:
     if len(mirrors) > 1:
         return f"it mirrors to {place.candidate.name} more than once"
     return Shares(candidate, _mirrored(mirrors[0]) if mirrors else NONE)
+
+
+def _weights_now(rule: Mapping[str, Any], place: Place) -> Weights:
+    """Return what stands for baseline and candidate, whatever else has weight."""
+    backends = (place.baseline, place.candidate)
+    refs = rule.get("backendRefs") or []
+    baseline, candidate = (
+        sum(ref.get("weight", 1) for ref in refs if backend and _names(ref, backend, place)) for backend in backends
+    )
+    return baseline, candidate
 
 
 def _names(ref: Mapping[str, Any], service: ServiceRef, place: Place) -> bool:

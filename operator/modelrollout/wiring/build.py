@@ -4,14 +4,12 @@ import asyncio
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from types import FrameType
 from typing import Any
 
 import kopf
@@ -31,11 +29,11 @@ from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
 from modelrollout.engine.ports import Gone, Refused, Unavailable
 from modelrollout.engine.store import Store
-from modelrollout.engine.worker import Engine
+from modelrollout.engine.worker import Engine, most_of_a_namespace
 from modelrollout.engine.workqueue import WorkQueue
 from modelrollout.metrics.sources import Sources
 from modelrollout.routing.gateway import Gateways
-from modelrollout.routing.httproute import httproute_driver
+from modelrollout.routing.httproute import grpcroute_driver, httproute_driver
 from modelrollout.routing.traefikservice import traefikservice_driver
 from modelrollout.wiring.handlers import kopf_settings, register
 from modelrollout.wiring.health import serve
@@ -67,8 +65,6 @@ def main(arguments: list[str] | None = None) -> int:
     # up to 80 ms at a time (docs/benchmarks.md), now and then in the middle of a rollback.
     gc.collect()
     gc.freeze()
-    # The first process of a container ignores SIGTERM unless it says otherwise; kopf takes over when it has started.
-    signal.signal(signal.SIGTERM, _stop)
     try:
         asyncio.run(run(settings))
     except (Unavailable, Refused, Gone) as error:
@@ -100,10 +96,13 @@ async def run(settings: Settings) -> None:
         kubernetes = Kubernetes(server, world, clock=now, identity=_identity(settings))
         sources = _sources(settings, metrics)
         stack.push_async_callback(sources.close)
-        store, queue = Store(), WorkQueue()
+        store = Store()
+        queue = WorkQueue(group_of=store.namespace_of, most=most_of_a_namespace(settings.workers))
         gateways = Gateways(kubernetes, settings.gateway_mirror)
         drivers = Drivers(
-            http_route=httproute_driver(kubernetes, gateways), traefik_service=traefikservice_driver(kubernetes)
+            http_route=httproute_driver(kubernetes, gateways),
+            grpc_route=grpcroute_driver(kubernetes, gateways),
+            traefik_service=traefikservice_driver(kubernetes),
         )
         engine = Engine(
             store=store,
@@ -122,6 +121,7 @@ async def run(settings: Settings) -> None:
             store=store,
             resources=served,
             namespaces=settings.namespaces,
+            missed=metrics.missed,
         )
         rereader = Rereader(
             server=server, engine=engine, store=store, namespaces=settings.namespaces, missed=metrics.missed
@@ -134,6 +134,7 @@ async def run(settings: Settings) -> None:
                 swept_ago=lambda: sweeper.age,
                 reread_ago=lambda: rereader.age,
                 longest_pass=lambda: engine.longest_pass,
+                tasks=lambda: len(asyncio.all_tasks()),
             )
         )
         watch = kopf.OperatorRegistry()
@@ -275,10 +276,6 @@ def _login(settings: Settings) -> Callable[..., Any]:
 def now() -> datetime:
     """Return the present time: aware, UTC."""
     return datetime.now(UTC)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal.signal calls it
-    raise SystemExit(0)
 
 
 def _explain(error: ValidationError | SettingsError) -> str:

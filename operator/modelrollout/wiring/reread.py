@@ -6,7 +6,7 @@ of all rollouts are compared with what the watch has told, and what differs is r
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -17,6 +17,7 @@ from modelrollout.core.case import is_under_way, is_urgent
 from modelrollout.engine.ports import Conflict, Gone, Refused, Unavailable
 from modelrollout.engine.store import Store
 from modelrollout.engine.worker import Engine
+from modelrollout.wiring.sweep import OnMissed
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,7 @@ class Rereader:
         engine: Engine,
         store: Store,
         namespaces: Sequence[str],
-        missed: Callable[[int], None],
+        missed: OnMissed,
     ) -> None:
         self._server = server
         self._engine = engine
@@ -85,7 +86,7 @@ class Rereader:
         if not behind:
             return
         log.warning("a watch has missed changes", rollouts=len(behind), first=behind[0][1])
-        self._missed(len(behind))
+        self._missed(ROLLOUTS.plural, len(behind))
         limit = asyncio.Semaphore(AT_ONCE)
         async with asyncio.TaskGroup() as group:
             for namespace, name, uid in behind:

@@ -69,8 +69,8 @@ class Settings(BaseSettings):
     )
     min_interval: Span = Field(timedelta(seconds=10), description="Shortest spec.analysis.interval that is accepted.")
     status_refresh: Span = Field(
-        timedelta(seconds=60),
-        description="Age at which a gate's numbers in status are renewed though no verdict changed.",
+        timedelta(hours=1),
+        description="Age at which a gate's numbers in status are renewed though no verdict changed and no count grew much.",
     )
     workers: int = Field(32, ge=1, le=256, description="Passes that may be under way at once, rollbacks aside.")
     listen: Annotated[str, AfterValidator(_host_and_port)] = Field(

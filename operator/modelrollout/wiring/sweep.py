@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -17,6 +17,15 @@ log = structlog.get_logger(__name__)
 
 EVERY = 180.0
 AGAIN_AFTER_FAILURE = 2.0
+AGAIN_AFTER_REFUSAL = 30.0
+
+
+class OnMissed(Protocol):
+    """Told how many changes of a resource no watch had told of."""
+
+    def __call__(self, resource: str, changes: int) -> None:
+        """Take note of them."""
+        ...
 
 
 class Sweeper:
@@ -31,6 +40,7 @@ class Sweeper:
         store: Store,
         resources: Sequence[str],
         namespaces: Sequence[str],
+        missed: OnMissed,
     ) -> None:
         self._server = server
         self._kubernetes = kubernetes
@@ -38,6 +48,8 @@ class Sweeper:
         self._store = store
         self._resources = resources
         self._namespaces = list(namespaces) or None
+        self._missed = missed
+        self._is_first = True
         self.complete = asyncio.Event()
         self._last: float | None = None
 
@@ -52,7 +64,10 @@ class Sweeper:
             began = asyncio.get_running_loop().time()
             try:
                 await self._sweep()
-            except (Conflict, Gone, Refused, Unavailable) as error:
+            except Refused as error:
+                log.error("not all of the cluster may be listed", error=str(error))  # noqa: TRY400 - it says it all
+                await asyncio.sleep(AGAIN_AFTER_REFUSAL)
+            except (Conflict, Gone, Unavailable) as error:
                 log.warning("the cluster could not be listed", error=str(error))
                 await asyncio.sleep(AGAIN_AFTER_FAILURE)
             else:
@@ -60,10 +75,23 @@ class Sweeper:
                 await asyncio.sleep(EVERY * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
 
     async def _sweep(self) -> None:
+        refused: Refused | None = None
         for resource in self._resources:
             scope = None if resource == "gatewayclasses" else self._namespaces
-            self._engine.touched(await self._kubernetes.relist(resource, scope))
+            try:
+                found = await self._kubernetes.relist(resource, scope)
+            except Refused as error:  # Rollouts that do not need this kind go on; the others' own calls say what lacks.
+                refused = error
+                continue
+            self._engine.touched(found)
+            self._count(resource, len(found))
         self.complete.set()
+        await self._sweep_rollouts()
+        if refused:
+            raise refused
+        self._is_first = False
+
+    async def _sweep_rollouts(self) -> None:
         listed: dict[str, dict[str, Any]] = {}
         newest = 0
         scopes: list[str | None] = [*self._namespaces] if self._namespaces else [None]
@@ -72,9 +100,15 @@ class Sweeper:
                 listed |= {obj["metadata"]["uid"]: obj for obj in page["items"]}
                 version = int(page["metadata"]["resourceVersion"])
                 newest = min(newest, version) if newest else version
-        for obj in listed.values():
-            # Items of a list do not say what they are; events about them have to.
-            self._engine.seen({"apiVersion": "modelrollout.dev/v1alpha1", "kind": "ModelRollout", **obj})
+        # Items of a list do not say what they are; events about them have to.
+        kind = {"apiVersion": "modelrollout.dev/v1alpha1", "kind": "ModelRollout"}
+        missed = sum(self._engine.seen({**kind, **obj}) for obj in listed.values())
         for stored in self._store.all():
             if stored.rollout.uid not in listed and int(stored.rollout.guard) <= newest:
                 self._engine.dropped(stored.obj)
+                missed += 1
+        self._count(ROLLOUTS.plural, missed)
+
+    def _count(self, resource: str, missed: int) -> None:
+        if not self._is_first:  # The first list races the watches' own.
+            self._missed(resource, missed)

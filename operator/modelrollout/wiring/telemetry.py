@@ -17,6 +17,7 @@ from modelrollout.core.case import is_urgent
 from modelrollout.core.rollout import Rollout
 from modelrollout.engine.store import Store
 from modelrollout.engine.workqueue import WorkQueue
+from modelrollout.wiring.redaction import redact_line
 from modelrollout.wiring.settings import LogFormat
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -67,7 +68,8 @@ class Metrics:
         )
         self._missed = Counter(
             "modelrollout_watch_missed",
-            "Changes of rollouts that a watch had not told of half a second after a list showed them.",
+            "Changes that a list showed and no watch had told of, by resource.",
+            ["resource"],
             registry=registry,
         )
 
@@ -93,6 +95,10 @@ class Metrics:
         """Count a call of the API server."""
         self._api.labels(verb, outcome).observe(seconds)
 
+    def missed(self, resource: str, changes: int) -> None:
+        """Count changes that a list showed and no watch had told of."""
+        self._missed.labels(resource).inc(changes)
+
     def queried(self, outcome: str, seconds: float) -> None:
         """Count a query of a metrics source."""
         self._queries.labels(outcome).observe(seconds)
@@ -100,10 +106,6 @@ class Metrics:
     def lagged(self, seconds: float) -> None:
         """Note how late the event loop was."""
         self._lag.observe(seconds)
-
-    def missed(self, changes: int) -> None:
-        """Count changes that a watch has kept back."""
-        self._missed.inc(changes)
 
 
 class Process(Collector):
@@ -117,6 +119,7 @@ class Process(Collector):
         swept_ago: Callable[[], float | None],
         reread_ago: Callable[[], float | None],
         longest_pass: Callable[[], float],
+        tasks: Callable[[], float],
     ) -> None:
         self._gauges: tuple[tuple[str, str, Callable[[], float | None]], ...] = (
             ("modelrollout_leading", "1 in the process that decides, 0 in one that stands by.", leading),
@@ -132,6 +135,7 @@ class Process(Collector):
                 reread_ago,
             ),
             ("modelrollout_longest_pass_seconds", "Age of the oldest pass that is under way.", longest_pass),
+            ("modelrollout_tasks", "Tasks of the event loop; it goes up and down.", tasks),
         )
 
     def collect(self) -> Iterator[Metric]:
@@ -142,7 +146,7 @@ class Process(Collector):
 
 
 class World(Collector):
-    """What is the case at the moment of a scrape: rollouts, weights, gates, the queue."""
+    """What is the case at the moment of a scrape: rollouts, weights, gates, the queue; on the event loop only."""
 
     def __init__(self, store: Store, queue: WorkQueue, clock: Callable[[], datetime]) -> None:
         self._store = store
@@ -234,11 +238,13 @@ def set_up_logging(form: LogFormat, level: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    last: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if json:
-        last += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    else:
-        last.append(structlog.dev.ConsoleRenderer())
+    last: list[structlog.typing.Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        # Tracebacks as plain text: structlog's own for terminals print every local variable, a token's too.
+        structlog.processors.format_exc_info,
+        redact_line,
+        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(),
+    ]
     handler = logging.StreamHandler()
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)

@@ -13,13 +13,14 @@ Prometheus is down while the candidate has 5%: nothing is promoted, nothing roll
 16:21:00      Held: Unreachable: gate errors does not know: Prometheus does not answer Runbook: https://runbooks/fraud
 16:21:00      phase: Held
 16:50:00  Prometheus is back
-16:51:00      StepStarted: 1 of 1 gates pass: goes on to canary at 50%
+16:51:00      GatePassed: gate errors in stage canary: 0 of 94500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 16:51:00      HoldOver: no longer held for Unreachable
-16:51:00      route: v1 50%, v2 50%
 16:51:00      phase: Canary
-16:55:00      GatePassed: gate errors in stage canary: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
-17:01:00      StepStarted: 1 of 1 gates pass: goes on to full (bake)
-17:01:00      route: v2 100%
-17:01:00      phase: Full
-17:05:00      GatePassed: gate errors in stage full: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
+16:57:00      StepStarted: 1 of 1 gates pass: goes on to canary at 50%
+16:57:00      route: v1 50%, v2 50%
+17:01:00      GatePassed: gate errors in stage canary: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
+17:07:00      StepStarted: 1 of 1 gates pass: goes on to full (bake)
+17:07:00      route: v2 100%
+17:07:00      phase: Full
+17:11:00      GatePassed: gate errors in stage full: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 17:20:00  the story ends

@@ -1,0 +1,49 @@
+"""Programs written in Python whose packages must not meet ours: each in an environment of its own, from a hashed lock."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from local.golang import BuildFailed
+from local.paths import TOOLS, cache_directory, cache_lock
+from local.progress import Progress
+
+PYTHON_TOOLS = ("checkov",)
+"""Each has a `requirements.lock` in `local/tools/NAME` and a program of its name."""
+
+
+def find_python_tool(name: str) -> Path:
+    """Return the program; it is installed into the cache first where it is missing.
+
+    Its place is named after the lock and the interpreter, so that a stale one is never used.
+
+    Raises:
+        BuildFailed: pip could not install what is locked.
+    """
+    lock = TOOLS / name / "requirements.lock"
+    key = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    home = cache_directory() / "python" / f"{name}-{key}"
+    whole = home / "whole"
+    if not whole.exists():
+        with cache_lock(name):
+            if not whole.exists():
+                progress = Progress(name)
+                _install(home, lock)
+                whole.touch()
+                progress.tick(final="done")
+    return home / "bin" / name
+
+
+def _install(home: Path, lock: Path) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+    pip = [str(home / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+    for step in (
+        [sys.executable, "-m", "venv", str(home)],
+        [*pip, "--require-hashes", "--only-binary", ":all:", "--requirement", str(lock)],
+    ):
+        answer = subprocess.run(step, capture_output=True, text=True, check=False)
+        if answer.returncode:
+            said = answer.stderr.strip()[-400:] or answer.stdout.strip()[-400:]
+            raise BuildFailed(f"{lock.parent.name} could not be installed: `{' '.join(step)}` said {said}")

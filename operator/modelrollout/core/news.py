@@ -1,0 +1,75 @@
+"""Which new status is worth a write: a change at once, numbers when they have grown much, a hold's words now and then."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from modelrollout.api.status import Attempt, Condition, GateStatus, ModelRolloutStatus, Verdict
+from modelrollout.core.case import Case
+
+WORDS_KEPT = timedelta(minutes=1)
+"""How old the words may be by which a person is called: the age of the newest sample moves in them, for example."""
+VALUES_KEPT = timedelta(minutes=5)
+"""How old the value of a query of the user's own may be: after a restart nothing but status says until when it was seen."""
+_CALLS = frozenset({"Held", "Stalled"})
+
+
+def is_old_news(before: Case, status: ModelRolloutStatus) -> bool:
+    """Whether status says nothing that the present one does not say, but for numbers that have moved a little."""
+    old = before.status
+    if _without_numbers(old) != _without_numbers(status):
+        return False
+    gates, written = _gates(status), _gates(old)
+    if _have_grown(written, gates):
+        return False
+    age = before.now - min((gate.evaluated_at for gate in written), default=before.now)
+    # Numbers of the future are of a clock that has been set back since.
+    is_young = timedelta(0) <= age < _longest_age(before, gates)
+    if not is_young or (age >= WORDS_KEPT and _calls(old) != _calls(status)):
+        return old == status
+    return bool(written) or old == status
+
+
+def _without_numbers(status: ModelRolloutStatus) -> tuple[object, ...]:
+    rest = dict(status) | {"attempt": None, "conditions": ()}
+    return rest, _attempt(status.attempt), [_condition(condition) for condition in status.conditions]
+
+
+def _attempt(attempt: Attempt | None) -> tuple[object, ...]:
+    if attempt is None:
+        return ()
+    gates = [(gate.name, gate.verdict, gate.reason) for gate in attempt.gates]
+    return dict(attempt) | {"gates": ()}, gates
+
+
+def _condition(condition: Condition) -> tuple[object, ...]:
+    since = condition.last_transition_time
+    return condition.type, condition.status, condition.reason, condition.observed_generation, since
+
+
+def _have_grown(old: Sequence[GateStatus], new: Sequence[GateStatus]) -> bool:
+    """Whether a gate has judged twice the requests, or bad ones, that were written down; ten times while it passes.
+
+    So a step costs few writes however long it takes, and who waits for evidence sees it grow.
+    """
+    for before, now in zip(old, new, strict=True):
+        if now.tally and before.tally is None:
+            return True
+        if now.tally and before.tally:
+            times = 10 if now.verdict is Verdict.PASS else 2
+            counts = ((before.tally.total, now.tally.total), (before.tally.bad, now.tally.bad))
+            if any(found >= times * max(known, 0.5) for known, found in counts):
+                return True
+    return False
+
+
+def _longest_age(case: Case, gates: Sequence[GateStatus]) -> timedelta:
+    is_any_value = any(gate.value is not None and gate.samples is None for gate in gates)
+    return min(case.limits.status_refresh, VALUES_KEPT) if is_any_value else case.limits.status_refresh
+
+
+def _calls(status: ModelRolloutStatus) -> list[Condition]:
+    return [condition for condition in status.conditions if condition.type in _CALLS and condition.status == "True"]
+
+
+def _gates(status: ModelRolloutStatus) -> Sequence[GateStatus]:
+    return status.attempt.gates if status.attempt else ()
