@@ -200,7 +200,8 @@ async def _run_all(
 
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(task) for task in tasks]
-        asides = [group.create_task(start_anew_for_more_kinds()), group.create_task(end_at_once(running))]
+        looking = group.create_task(start_anew_for_more_kinds())
+        group.create_task(end_at_once(running))
         log.info("operator started", version=__version__, namespaces=settings.namespaces or "all")
         await kopf.operator(
             registry=watch,
@@ -213,8 +214,10 @@ async def _run_all(
             ready_flag=ready,
             stop_flag=stop,
         )
-        for task in (*running, *asides):
-            task.cancel()
+        # Whatever ended kopf. Nothing is cancelled twice: that would cut the Lease's return short.
+        ready.set()
+        stop.set()
+        looking.cancel()
 
 
 async def _election(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Election | None:
