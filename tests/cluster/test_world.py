@@ -146,3 +146,11 @@ def test_a_complete_list_drops_ghosts_but_nothing_newer_than_itself(world: World
 
     assert concerned == {("models", "ghost"), ("models", "missed")}
     assert world.object("httproutes", "models", "newborn")
+
+
+def test_the_end_of_an_earlier_object_of_the_same_name_is_old_news(world: World) -> None:
+    """A watch that starts again from an old version tells of it once more."""
+    world.put("services", service(20))
+
+    assert world.drop("services", service(15)) == set()
+    assert world.object("services", "models", "v1") is not None

@@ -130,7 +130,7 @@ class World:
         if looked := due is not None and due <= self.now:
             asked = questions(self.rollout, "TraefikService", "fraud", self.now)
             answers = {name: self._answer(question) for name, question in asked.items()}
-            notes.gates, notes.looked_at = judge_all(self.rollout, answers, self.now), self.now
+            notes.gates, notes.looked_at = tuple(judge_all(self.rollout, answers, self.now)), self.now
         return Observed(
             route=self._route_at(place),
             route_kind="TraefikService",

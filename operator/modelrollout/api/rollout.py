@@ -27,6 +27,12 @@ MAX_STAGES = 20
 
 MAX_WEIGHTS = 20
 
+MAX_GATE_TEXT = 65_536
+"""Characters of all queries and runbook addresses together: etcd takes no object above 1.5 MiB, status included, and
+the API server would answer 500 to it."""
+
+_GATE_TEXT = "(has(g.value) ? g.value.query.size() : 0) + (has(g.runbookURL) ? g.runbookURL.size() : 0)"
+
 
 class Risk(StrEnum):
     """How much harm a bad version could do; picks the default plan."""
@@ -194,6 +200,13 @@ class ModelRolloutSpec(Model):
                 "!has(self.traffic.grpcRoute) || self.metrics.preset != 'traefik'",
                 "preset traefik counts HTTP statuses, and a gRPC call that fails has status 200: with traffic.grpcRoute write"
                 " preset: custom and name your server's own metrics",
+            ),
+            rule(
+                f"(has(self.gates) ? self.gates.map(g, {_GATE_TEXT}).sum() : 0) + (has(self.stages) ?"
+                f" self.stages.map(s, has(s.gates) ? s.gates.map(g, {_GATE_TEXT}).sum() : 0).sum() : 0)"
+                f" <= {MAX_GATE_TEXT}",
+                f"the queries and runbook addresses of all gates have more than {MAX_GATE_TEXT} characters together:"
+                " shorten them, for example by recording rules in Prometheus",
             ),
         )
     )

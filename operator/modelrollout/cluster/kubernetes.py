@@ -108,7 +108,8 @@ class Kubernetes:
         """Merge `body` into an object and return it, under the same strictness."""
         try:
             changed = await self._server.patch(WATCHED[resource], namespace, name, body, strict=True)
-        except Gone:
+        except (Conflict, Gone):
+            # Gone, or changed without the watch's word: what comes next is read from the server.
             self._world.forget(resource, (namespace, name))
             raise
         self._world.remember(resource, changed)

@@ -48,9 +48,11 @@ class World:
             self._keep(resource, obj, version)
 
     def drop(self, resource: str, obj: Mapping[str, Any]) -> set[Key]:
-        """Take note of an object's end."""
-        self._newest[resource] = max(self._newest[resource], _version_of(obj))
-        return self.forget(resource, _key_of(obj))
+        """Take note of an object's end, unless one of its name is known that is newer than that end."""
+        version = _version_of(obj)
+        self._newest[resource] = max(self._newest[resource], version)
+        entry = self._entries[resource].get(_key_of(obj))
+        return set() if entry and entry.version > version else self.forget(resource, _key_of(obj))
 
     def forget(self, resource: str, key: Key) -> set[Key]:
         """Take note that an object is not there, whatever was known of it."""

@@ -8,6 +8,7 @@ from functools import cached_property
 from modelrollout.api.fields import NONE
 from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import Attempt, Command, GateStatus, ModelRolloutStatus, Outcome, Phase, VersionStatus
+from modelrollout.api.traffic import Traffic
 from modelrollout.core.gates import is_lost
 from modelrollout.core.plan import Plan, Policy, Step
 from modelrollout.core.rollout import Rollout
@@ -119,9 +120,8 @@ class Case:
     @cached_property
     def target(self) -> Shares:
         """The shares that the route should have now."""
-        last = attempt_in_force(self.rollout)
-        if last:
-            return Shares(last.target.candidate, last.target.mirror)
+        if target := target_of(self.rollout):
+            return target
         return BASELINE_ONLY if self.place and self.place.baseline else CANDIDATE_ONLY
 
     @cached_property
@@ -177,25 +177,28 @@ def attempt_in_force(rollout: Rollout) -> Attempt | None:
     return last if rollout.wanted.digest == last.candidate.digest else None
 
 
+def target_of(rollout: Rollout) -> Shares | None:
+    """Return the shares that the attempt in force wants, `None` without one."""
+    last = attempt_in_force(rollout)
+    return Shares(last.target.candidate, last.target.mirror) if last else None
+
+
 def place_of(rollout: Rollout) -> Place | None:
     """Return the routing object of a rollout and its two backends, as its attempt or else its spec has them."""
     if rollout.traffic is None:
         return None
     if last := attempt_in_force(rollout):
-        baseline, candidate = last.baseline, last.candidate
-    elif candidate := rollout.wanted:
-        serving = serving_of(rollout)
-        # It serves already: one backend has everything.
-        baseline = None if serving and serving.digest == candidate.digest else serving
-    else:
+        return _place(rollout, rollout.traffic, last.baseline, last.candidate)
+    if rollout.wanted is None:
         return None
-    return Place(
-        rollout.namespace,
-        rollout.name,
-        rollout.traffic,
-        baseline.service if baseline else None,
-        candidate.service,
-    )
+    serving = serving_of(rollout)
+    # It serves already: one backend has everything.
+    serves = serving is not None and serving.digest == rollout.wanted.digest
+    return _place(rollout, rollout.traffic, None if serves else serving, rollout.wanted)
+
+
+def _place(rollout: Rollout, traffic: Traffic, baseline: VersionStatus | None, candidate: VersionStatus) -> Place:
+    return Place(rollout.namespace, rollout.name, traffic, baseline.service if baseline else None, candidate.service)
 
 
 def is_under_way(rollout: Rollout) -> bool:
@@ -206,7 +209,7 @@ def is_under_way(rollout: Rollout) -> bool:
 
 def is_urgent(rollout: Rollout) -> bool:
     """Whether a rollback is asked for or under way: such a pass waits for no metrics."""
-    return _is_going_back(rollout) or asks_for_rollback(rollout)
+    return is_going_back(rollout) or asks_for_rollback(rollout)
 
 
 def asks_for_rollback(rollout: Rollout) -> bool:
@@ -214,9 +217,10 @@ def asks_for_rollback(rollout: Rollout) -> bool:
     status = rollout.status
     if status.control and status.control.rollback is not None:
         return True
-    return status.phase is Phase.ROLLING_BACK and not _is_going_back(rollout)
+    return status.phase is Phase.ROLLING_BACK and not is_going_back(rollout)
 
 
-def _is_going_back(rollout: Rollout) -> bool:
+def is_going_back(rollout: Rollout) -> bool:
+    """Whether a rollback has been decided and its route write not been read back yet."""
     last = rollout.status.attempt
     return last is not None and last.outcome is None and last.rollback is not None

@@ -54,6 +54,11 @@ class Store:
         except KeyError:
             raise Gone(key) from None
 
+    def namespace_of(self, key: Key) -> str:
+        """Return the namespace of an object; that of one that is not known is empty."""
+        known = self._objects.get(key)
+        return known.rollout.namespace if known else ""
+
     def drop(self, key: Key) -> None:
         """Forget the object."""
         if known := self._objects.pop(key, None):

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -10,8 +11,9 @@ import structlog
 from modelrollout.core.case import Case, Limits, is_urgent
 from modelrollout.core.decide import decide
 from modelrollout.core.projection import Decision
+from modelrollout.core.rollout import Rollout
 from modelrollout.engine.apply import Applier
-from modelrollout.engine.memory import Memory, next_look
+from modelrollout.engine.memory import Memory, Notes, next_look
 from modelrollout.engine.observe import Interrupted, Observer
 from modelrollout.engine.ports import Clock, Cluster, Conflict, Gone, Refused, Telemetry, Unavailable
 from modelrollout.engine.store import Key, Store
@@ -23,6 +25,16 @@ LONGEST_BACKOFF = 30.0
 LONGEST_URGENT_BACKOFF = 2.0
 URGENT_WORKERS = 2
 WRITES_AT_ONCE = 3
+CONFLICTS_AT_ONCE = 3
+
+
+def most_of_a_namespace(workers: int) -> dict[Lane, int]:
+    """Return how many passes of one namespace may be under way at once, out of each lane.
+
+    With so many of both, the workers that serve rollbacks only are still free for the others.
+    """
+    quarter = max(1, workers // 4)
+    return {Lane.ROLLBACK: quarter, Lane.NORMAL: max(1, workers - quarter)}
 
 
 class Engine:
@@ -134,7 +146,7 @@ class Engine:
         except Unavailable as error:
             outcome = "unavailable"
             log.warning("pass put off", error=str(error))
-            self._back_off(key, error.retry_after.total_seconds() if error.retry_after else 0.0)
+            self._back_off(key, _asked_to_wait(error))
         except Refused as error:
             outcome = "refused"
             log.error("pass refused by the API server", error=str(error))  # noqa: TRY400 - its sentence is enough
@@ -155,6 +167,8 @@ class Engine:
             namespace=rollout.namespace, name=rollout.name, uid=key, attempt=attempt.number if attempt else 0
         )
         notes = self._memory.of(rollout)
+        if self._must_wait(key, rollout, notes):
+            return
         notes.interrupt.clear()  # This pass knows of every rollback asked for so far; later ones set it again.
         now = self._clock()
         seen = await self._observer.observe(rollout, notes, now)
@@ -164,33 +178,59 @@ class Engine:
         notes.note_write(decision.write, seen.route, now)
         self._plan_next(key, decision)
 
+    def _must_wait(self, key: Key, rollout: Rollout, notes: Notes) -> bool:
+        """Whether a race is being waited out, though the other side's write has woken us; people are heard at once."""
+        until, notes.patience_until = notes.patience_until, None
+        left = (until - self._clock()).total_seconds() if until else 0.0
+        if not 0 < left <= LONGEST_BACKOFF or is_urgent(rollout) or rollout.status.control:
+            return False
+        notes.patience_until = until
+        self._queue.add_after(key, left)
+        return True
+
     def _plan_next(self, key: Key, decision: Decision) -> None:
         now = self._clock()
         rollout = self._store.get(key).rollout
         notes = self._memory.of(rollout)
         at = decision.look_again_at
-        if notes.writes_in_a_row > WRITES_AT_ONCE:
+        if decision.write and (notes.writes_in_a_row > WRITES_AT_ONCE or notes.is_contested(now)):
             # Something undoes what we write, under our own name: another operator. Do not race it.
-            self._queue.add_after(key, min(LONGEST_BACKOFF, 0.1 * 2 ** min(notes.writes_in_a_row, 20)))
+            rounds = 20 if notes.is_contested(now) else min(notes.writes_in_a_row, 20)
+            patience = min(LONGEST_BACKOFF, 0.1 * 2**rounds)
+            notes.patience_until = now + timedelta(seconds=patience)
+            self._queue.add_after(key, patience)
         elif decision.write or (at is not None and at <= now):
             # Read back what was written, in the lane that the rollout is in.
-            self._queue.add(key, Lane.ROLLBACK if is_urgent(rollout) else Lane.NORMAL)
+            self._queue.add(key, _lane(urgent=is_urgent(rollout)))
         elif due := [moment for moment in (at, next_look(rollout, notes, now)) if moment]:
             self._queue.add_after(key, (min(due) - now).total_seconds())
 
     async def _read_again(self, key: Key) -> None:
-        """Get the object as it is now, and decide anew at once."""
+        """Get the object as it is now, and decide anew: at once, unless that has led nowhere several times in a row."""
         try:
             known = self._store.get(key).rollout
-            self._store.put(await self._cluster.get_rollout(known.namespace, known.name))
-            rollout = self._store.get(key).rollout
+            found = await self._cluster.get_rollout(known.namespace, known.name)
         except Gone:
             self._forget(key)
         except (Refused, Unavailable) as error:
             log.warning("could not read the rollout again", error=str(error))
-            self._back_off(key)
+            self._back_off(key, _asked_to_wait(error))
         else:
-            self._queue.add(key, Lane.ROLLBACK if is_urgent(rollout) else Lane.NORMAL)
+            if found["metadata"]["uid"] != key:  # It was deleted, and another one has its name.
+                self._forget(key)
+                self.seen(found)
+                return
+            self._store.put(found)
+            self._come_back(key)
+
+    def _come_back(self, key: Key) -> None:
+        """Have the key decided anew after a conflict."""
+        in_a_row = self._memory.conflicted(key)
+        urgent = is_urgent(self._store.get(key).rollout)
+        if in_a_row <= CONFLICTS_AT_ONCE:
+            self._queue.add(key, _lane(urgent=urgent))
+        else:  # What we are told is old, or somebody writes all the time: asking faster makes it no newer.
+            self._queue.add_after(key, _backoff(in_a_row - CONFLICTS_AT_ONCE, urgent=urgent), _lane(urgent=urgent))
 
     def _back_off(self, key: Key, at_least: float = 0.0) -> None:
         """Come back later: exponentially, with jitter; a rollback comes back within two seconds."""
@@ -199,11 +239,25 @@ class Engine:
             urgent = is_urgent(self._store.get(key).rollout)
         except Gone:
             return
-        longest = LONGEST_URGENT_BACKOFF if urgent else LONGEST_BACKOFF
-        wait = min(longest, 0.1 * 2 ** min(failures, 20)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-        self._queue.add_after(key, wait if urgent else max(wait, at_least))
+        wait = _backoff(failures, urgent=urgent)
+        self._queue.add_after(key, wait if urgent else max(wait, at_least), _lane(urgent=urgent))
 
     def _forget(self, key: Key) -> None:
         self._store.drop(key)
         self._memory.drop(key)
         self._queue.forget(key)
+
+
+def _lane(*, urgent: bool) -> Lane:
+    return Lane.ROLLBACK if urgent else Lane.NORMAL
+
+
+def _backoff(failures: int, *, urgent: bool) -> float:
+    """Return the seconds to wait after so many failures in a row, with jitter."""
+    longest = LONGEST_URGENT_BACKOFF if urgent else LONGEST_BACKOFF
+    return min(longest, 0.1 * 2.0 ** min(failures, 20)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+
+
+def _asked_to_wait(error: Refused | Unavailable) -> float:
+    """Return for how many seconds the server asked to be left alone."""
+    return error.retry_after.total_seconds() if isinstance(error, Unavailable) and error.retry_after else 0.0
