@@ -4,6 +4,7 @@ import asyncio
 
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
+from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Store
 from modelrollout.engine.worker import Engine
 from modelrollout.engine.workqueue import WorkQueue
@@ -22,12 +23,13 @@ class Standby:
         self._complete.set()
         self.queue = WorkQueue()
         store = Store()
-        drivers = Drivers(http_route=stage.driver, traefik_service=stage.driver)
+        drivers = Drivers(http_route=stage.driver, grpc_route=stage.driver, traefik_service=stage.driver)
         self.engine = Engine(
             store=store,
             queue=self.queue,
             observer=Observer(drivers=drivers, source=stage.source, cluster=stage.api),
             applier=Applier(drivers=drivers, cluster=stage.api, store=store),
+            returner=Returner(drivers=drivers, cluster=stage.api),
             cluster=stage.api,
             clock=virtual_now,
             limits=LIMITS,
