@@ -29,6 +29,7 @@ class Standby:
             queue=self.queue,
             observer=Observer(drivers=drivers, source=stage.source, cluster=stage.api),
             applier=Applier(drivers=drivers, cluster=stage.api, store=store),
+            returner=Returner(drivers=drivers, cluster=stage.api),
             cluster=stage.api,
             clock=virtual_now,
             limits=LIMITS,

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from modelrollout.core.traffic import (
     Shares,
     WayBack,
 )
-from modelrollout.routing.driver import RouteDriver
+from modelrollout.routing import driver
 
 from local.cluster import LocalCluster
 from tests.routing.conftest import ROUTERS, V1, V2, users_route
@@ -81,15 +82,6 @@ def without_ours(obj: dict[str, Any]) -> dict[str, Any]:
     return obj
 
 
-async def write_all(driver: RouteDriver, place: Place, shares: Shares, guard: str, note: WayBack | None) -> Route:
-    """Write until the route is as asked for: where references have filters, a step from or to nothing takes two writes."""
-    written = await driver.write(place, shares, guard, note)
-    while isinstance(written, Routed) and written.shares != shares:
-        assert written.way_back is not None
-        written = await driver.write(place, shares, written.guard, note)
-    return written
-
-
 class Adopted:
     """The promises; a stage to keep them on is given by the classes below."""
 
@@ -106,10 +98,8 @@ class Adopted:
         return plain(stage.stored())
 
     async def go(self, stage: Stage, shares: Shares) -> None:
-        found = await stage.driver.read(stage.place, live=True)
-        assert isinstance(found, Routed | Foreign)
         way_back = None if shares == BASELINE_ONLY else NOTE
-        written = await write_all(stage.driver, stage.place, shares, found.guard, way_back)
+        written = await move(stage, stage.place, shares, way_back)
         # What its owner has written again is as it should be, and stays theirs.
         assert isinstance(written, Routed) or (isinstance(written, Foreign) and shares == BASELINE_ONLY)
         assert written.shares == shares
@@ -129,10 +119,9 @@ class Adopted:
     async def test_it_is_the_same_when_the_rollout_is_gone(self, stage: Stage, adopt: dict[str, Any]) -> None:
         await self.go(stage, STEPS[2])
         [left] = stage.driver.left()
-        found = await stage.driver.read(left.place)
-        assert isinstance(found, Routed)
+        assert isinstance(await stage.driver.read(left.place), Routed)
 
-        await write_all(stage.driver, left.place, BASELINE_ONLY, found.guard, None)
+        await move(stage, left.place, BASELINE_ONLY, None)
 
         assert plain(stage.stored()) == adopt
 
@@ -160,6 +149,12 @@ class Adopted:
         assert plain(stage.stored()) == adopt
 
 
+@pytest.fixture(autouse=True)
+def nothing_settles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no gateway here that would need time between the two writes of a step."""
+    monkeypatch.setattr(driver, "SETTLES_IN", timedelta())
+
+
 class TestOnStoredObjects(Adopted):
     """In memory."""
 
@@ -185,10 +180,15 @@ def stage() -> StoredStage:
     return StoredStage(ROUTERS["adopted rule"])
 
 
-async def move(stage: Stage, place: Place, shares: Shares, note: WayBack | None) -> None:
-    found = await stage.driver.read(place)
-    assert isinstance(found, Routed | Foreign), found
-    await write_all(stage.driver, place, shares, found.guard, note)
+async def move(stage: Stage, place: Place, shares: Shares, note: WayBack | None) -> Route:
+    """Write until the route gives these shares, as the engine does from pass to pass."""
+    while True:
+        found = await stage.driver.read(place, live=True)
+        assert isinstance(found, Routed | Foreign), found
+        written = await stage.driver.write(place, shares, found.guard, note)
+        assert isinstance(written, Routed | Foreign), written
+        if written.shares == shares:
+            return written
 
 
 async def test_what_its_owner_adds_to_the_rule_meanwhile_stays(stage: StoredStage) -> None:
