@@ -16,7 +16,7 @@ NAMESPACE = "bench"
 BACKEND = "10.244.100.3"
 """Where every endpoint points; nobody listens there, because no request is sent."""
 INTERVAL = timedelta(seconds=10)
-PATIENCE = timedelta(seconds=60)
+PATIENCE = timedelta(seconds=120)
 GATES = (
     {"name": "errors", "errorRate": {"max": "5%", "maxIncrease": "50%"}},
     {"name": "latency", "latency": {"threshold": "300ms", "maxAbove": "5%"}},
@@ -89,13 +89,15 @@ class Fleet:
     def _create(self, name: str) -> None:
         for service in (f"{name}v1", candidate_of(name)):
             backend, endpoints = service_objects(NAMESPACE, service, BACKEND)
+            # Nobody connects to it; the API server needs three writes more to find an address.
+            backend["spec"]["clusterIP"] = "None"
             self._api.call("POST", f"/api/v1/namespaces/{NAMESPACE}/services", backend)
             self._api.call("POST", f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices", endpoints)
         self._api.call("POST", _ROLLOUTS, manifest(name, self.gates))
 
-    def settle(self, name: str, *, after: float) -> None:
+    def settle(self, name: str, *, after: float, within: timedelta = PATIENCE) -> None:
         """Wait until the rollout is at its step, the route written and the gates looked at: nothing is under way."""
-        self._rollouts.arrival(name, lambda s: s.phase == "Canary" and s.is_judged, after=after, within=PATIENCE)
+        self._rollouts.arrival(name, lambda s: s.phase == "Canary" and s.is_judged, after=after, within=within)
 
     def ask(self, name: str, command: str, reason: str) -> Asked:
         """Put a message into the inbox, as `kubectl patch` does."""

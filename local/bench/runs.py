@@ -52,7 +52,7 @@ def grow(bench: Bench, size: int) -> None:
     pause = max(INTERVAL.total_seconds() / size, 1 / 60)
     new = bench.fleet.grow(size, pause, bench.ticker.tick)
     for name in new:
-        bench.fleet.settle(name, after=began)
+        bench.fleet.settle(name, after=began, within=timedelta(minutes=10))
         bench.ticker.tick(f"waiting until all {more} are judged")
     bench.stage.check()
 

@@ -130,6 +130,22 @@ def test_a_late_answer_does_not_bring_back_what_was_deleted(world: World) -> Non
     assert world.object("httproutes", "models", "fraud") is None
 
 
+def test_of_who_wrote_what_only_the_writers_of_spec_are_kept(world: World) -> None:
+    ours = {"f:metadata": {"f:labels": {".": {}}}, "f:spec": {"f:rules": {}}}
+    gateway = {"f:status": {"f:parents": {}}}
+    entries = [
+        {"manager": "modelrollout-operator", "operation": "Update", "fieldsV1": ours},
+        {"manager": "envoy", "operation": "Update", "subresource": "status", "fieldsV1": gateway},
+    ]
+
+    world.put("httproutes", route(6, managedFields=entries))
+
+    kept = world.object("httproutes", "models", "fraud")
+    assert kept
+    assert [entry["fieldsV1"] for entry in kept["metadata"]["managedFields"]] == [{"f:spec": {"f:rules": {}}}, {}]
+    assert [entry["manager"] for entry in kept["metadata"]["managedFields"]] == ["modelrollout-operator", "envoy"]
+
+
 def test_what_is_not_watched_is_not_remembered() -> None:
     world = World()
 

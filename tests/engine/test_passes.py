@@ -358,6 +358,34 @@ class TestPatience:
         assert 5 < stage.telemetry.outcomes.count("bug") < 60
 
 
+class TestPrice:
+    async def test_a_rollback_costs_ten_requests_at_most(self):
+        stage = Stage()
+        stage.apply()
+        async with stage.engine():
+            await stage.until(lambda: stage.route() == "v1 50, v2 50")
+            await asyncio.sleep(5)
+            before = len(stage.api.calls)
+            stage.control(rollback={"reason": "p99"})
+            await stage.phase("RolledBack")
+            await asyncio.sleep(3600)
+
+            # What is read is the watches' copy, which the API in memory counts as a get.
+            calls = [call for call in stage.api.calls[before:] if call.verb != "get"]
+            assert 3 <= len(calls) <= 10
+
+    async def test_a_look_that_changes_nothing_makes_no_request(self):
+        stage = Stage(stages=[{"name": "full", "full": {}, "minDuration": "24h"}])
+        stage.apply()
+        async with stage.engine():
+            await asyncio.sleep(2500)
+            asked, before = stage.source.asked, len(stage.api.calls)
+            await asyncio.sleep(600)
+
+            assert stage.source.asked >= asked + 59
+            assert [call for call in stage.api.calls[before:] if call.verb != "get"] == []
+
+
 class TestCalm:
     async def test_nothing_is_written_while_nothing_changes(self):
         stage = Stage()

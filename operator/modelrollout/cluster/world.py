@@ -151,7 +151,15 @@ def _keep_object(obj: Mapping[str, Any]) -> dict[str, Any]:
     annotations = obj["metadata"].get("annotations") or {}
     if notes := {name: text for name, text in annotations.items() if name.startswith(WAY_BACK_PREFIX)}:
         metadata["annotations"] = notes
+    if "managedFields" in metadata:
+        metadata["managedFields"] = [_owned_spec(entry) for entry in metadata["managedFields"]]
     return {"metadata": metadata, "spec": obj.get("spec") or {}, "status": obj.get("status") or {}}
+
+
+def _owned_spec(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out which fields beside spec a writer owns: shares stand in spec alone."""
+    owned = (entry.get("fieldsV1") or {}).get("f:spec")
+    return {**entry, "fieldsV1": {"f:spec": owned} if owned is not None else {}}
 
 
 _KEEP: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {

@@ -56,7 +56,9 @@ class WorkQueue:
         self._delayed_lanes: dict[Key, Lane] = {}
         self._heap: list[tuple[float, int, Key]] = []
         self._tie = itertools.count()
-        self._news = asyncio.Event()
+        self._waiting: dict[tuple[Lane, Lane], deque[asyncio.Future[None]]] = {
+            (Lane.ROLLBACK, last): deque() for last in Lane
+        }
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, key: Key, lane: Lane = Lane.NORMAL) -> None:
@@ -111,10 +113,10 @@ class WorkQueue:
     async def get(self, *, urgent_only: bool = False) -> Key:
         """Wait for a due key and take it: the rollback lane first. The taker must call `done`."""
         lanes = (Lane.ROLLBACK,) if urgent_only else tuple(Lane)
-        # All getters wake on news and look for themselves, so that one cancelled at that moment strands no key.
         while (found := self._take(lanes)) is None:
-            self._news.clear()
-            await self._news.wait()
+            await self._news(self._waiting[min(lanes), max(lanes)])
+        # It may have been woken for another key, of a lane that somebody else has to serve now.
+        self._wake()
         return found
 
     def done(self, key: Key) -> None:
@@ -124,7 +126,7 @@ class WorkQueue:
             self._run_by[run] -= 1
             if not self._run_by[run]:
                 del self._run_by[run]
-            self._news.set()  # A getter may wait for this group to be below its limit.
+            self._wake()  # A getter may wait for this group to be below its limit.
         self._due_since.pop(key, None)
         lane = self._again.pop(key, None)
         if lane is not None:
@@ -162,7 +164,31 @@ class WorkQueue:
         self._lanes[key] = lane
         self._ready[lane].append(key, self._group_of(key))
         self._due_since[key] = self._time()
-        self._news.set()
+        self._wake()
+
+    async def _news(self, waiting: deque[asyncio.Future[None]]) -> None:
+        """Wait until there may be a key. One getter is woken for each: all of them were a third of a look's CPU."""
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting.append(woken)
+        try:
+            await woken
+        except asyncio.CancelledError:
+            if woken in waiting:
+                waiting.remove(woken)
+            else:
+                self._wake()  # Woken and cancelled at once: the key must not be stranded.
+            raise
+
+    def _wake(self) -> None:
+        """Wake one getter that can take what is ready."""
+        lane = next((lane for lane in Lane if self._ready[lane].has(partial(self._is_full, lane))), None)
+        able = [waiting for (_, last), waiting in self._waiting.items() if lane is not None and lane <= last]
+        for waiting in able:
+            while waiting:
+                woken = waiting.popleft()
+                if not woken.done():  # Else its getter was cancelled, and has not run since.
+                    woken.set_result(None)
+                    return
 
     def _arm(self) -> None:
         """Have the timer go off when the earliest delayed key is due."""
@@ -211,7 +237,7 @@ class _Turns:
 
         Few groups can be full, as it takes so many workers for each: the search is short.
         """
-        group = next((group for group in self._keys if not is_full(group)), None)
+        group = self._next(is_full)
         if group is None:
             return None
         key = self._keys[group].popleft()
@@ -221,3 +247,10 @@ class _Turns:
         else:
             del self._keys[group]
         return key, group
+
+    def has(self, is_full: Callable[[str], bool]) -> bool:
+        """Whether there is a key in a group that is not full."""
+        return self._next(is_full) is not None
+
+    def _next(self, is_full: Callable[[str], bool]) -> str | None:
+        return next((group for group in self._keys if not is_full(group)), None)
