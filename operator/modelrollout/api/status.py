@@ -142,7 +142,7 @@ class RouteStatus(Model):
     """What was last read back from the routing object."""
 
     kind: Word = Field(description="Kind of the routing object.")
-    name: Word = Field(description="Name of the routing object.")
+    name: Annotated[str, Field(max_length=253)] = Field(description="Name of the routing object.")
     candidate: AnyPercent = Field(description="Percentage of live requests for the candidate.")
     mirror: AnyPercent = Field(description="Percentage of live requests copied to the candidate.")
     since: Time = Field(description="Since when these shares have been read there.")

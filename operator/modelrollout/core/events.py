@@ -35,6 +35,8 @@ def events_between(before: Case, after: Case, verb: Verb) -> tuple[Event, ...]:
 
 def _finished(event: Event, runbook: str | None) -> Event:
     tail = f" Runbook: {runbook}" if runbook and event.type == "Warning" and runbook not in event.note else ""
+    if len(tail) > LONGEST_NOTE // 2:  # A part of an address is of no use, and what has happened is.
+        tail = ""
     return Event(event.type, event.reason, event.action, event.note[: LONGEST_NOTE - len(tail)] + tail)
 
 

@@ -10,6 +10,7 @@ from modelrollout.api.status import Cause, Command, GateStatus, Verdict
 from modelrollout.core.case import LARGEST_SKEW, Case
 from modelrollout.core.evidence import Unknown
 from modelrollout.core.gates import CATASTROPHE, is_lost
+from modelrollout.core.gitops import lacking
 from modelrollout.core.inbox import can_retry, rollback_answer
 from modelrollout.core.looking import end_of_minimum
 from modelrollout.core.plan import DEFAULT_GATES, StageKind, Step
@@ -32,6 +33,7 @@ from modelrollout.core.traffic import (
     Endpoints,
     Foreign,
     Routed,
+    Shares,
     Unmanaged,
 )
 from modelrollout.core.verbs import (
@@ -200,14 +202,16 @@ def hold_on_foreign_route(case: Case) -> Verb | None:
     route = case.seen.route
     if not (case.attempt and isinstance(route, Foreign)) or route.shares == case.target or Command.RESUME in case.taken:
         return None
-    first = case.attempt.applied_at is None and case.step == case.plan.steps[0]
+    first = case.attempt.applied_at is None and case.step == case.plan.steps[0] and not _was_ours(case)
     if first and route.shares is not None and route.shares.candidate == NONE:
         return None  # An adopted rule is the user's until our first write.
     found = f"{route.shares} for the candidate" if route.shares else route.detail
+    lacks = lacking(route.manager, case.rollout.traffic) if case.rollout.traffic else ""
+    remedy = f"{lacks[0].upper()}{lacks[1:]}: mend that" if lacks else "Remove that writer"
     return Hold(
         "RouteChanged",
         f"{route.manager} set {found} on {case.seen.route_kind} {case.seen.route_name}, the plan says {case.target}."
-        " Remove that writer, then control.resume to go on or control.rollback to go back",
+        f" {remedy}, then control.resume to go on or control.rollback to go back",
     )
 
 
@@ -337,6 +341,14 @@ def _stop_on(case: Case, failed: GateStatus, cause: Cause) -> Verb:
     if case.attempt and case.attempt.baseline is None:
         return Hold("GateFailed", f"{text}. This is the first deployment, there is no baseline to go back to")
     return _roll_back(case, cause, text)
+
+
+def _was_ours(case: Case) -> bool:
+    """Whether the route was seen as the attempt wants it, or as somebody else changed it after that."""
+    seen = case.status.route
+    if seen and Shares(seen.candidate, seen.mirror) == case.target:
+        return True
+    return any(one.type == "Held" and one.reason == "RouteChanged" for one in case.status.conditions)
 
 
 def _route_needs_mending(case: Case) -> bool:

@@ -53,7 +53,7 @@ class Applier:
                 if refused is None:
                     await self._tell(obj, decision.events)
                 if isinstance(error, Refused):
-                    await self._tell(obj, (Event("Warning", "WriteRefused", "Write", f"the route: {error}"),))
+                    await self._tell(obj, (Event("Warning", "RouteRefused", "Write", str(error)),))
                 raise
         if refused:
             raise refused

@@ -92,7 +92,10 @@ class Observer:
 
         After a restart the copy may be older than what was written before it: a list can be, and a watch may lag.
         """
-        route = await driver.read(place)
+        try:
+            route = await driver.read(place)
+        except Refused as error:
+            return Blocked("RouteRefused", str(error))
         target = target_of(rollout)
         if target is None or not isinstance(route, Routed | Foreign):
             return route

@@ -62,7 +62,7 @@ class Driver(Protocol):
         ...
 
     async def write(self, place: Place, shares: Shares, guard: str | None) -> Route:
-        """Make the route give these shares, and return it as it was read back.
+        """Make the route give these shares, or bring it on the way there; return it as it was read back.
 
         `guard` is from the `read` that this write was decided on, `None` where that found nothing.
         A route that gives these shares already, by our own hand, is not written.

@@ -1,6 +1,8 @@
 """The flow that all drivers share: read, see whose it is, write under a guard. The shape of the object is theirs."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Protocol
 
 from modelrollout.core.traffic import (
@@ -16,6 +18,9 @@ from modelrollout.core.traffic import (
 )
 from modelrollout.engine.ports import Conflict, Gone, Refused
 from modelrollout.routing.objects import Objects, other_writer
+
+SETTLES_IN = timedelta(seconds=1)
+"""Between two writes of one step. Seen on Envoy Gateway 1.9: a cluster is known 30 ms after the write."""
 
 Obj = Mapping[str, Any]
 
@@ -75,6 +80,7 @@ class RouteDriver:
         self._install = install
         self._shape_for = shape_for
         self._ask_capabilities = ask_capabilities
+        self._half_way: dict[tuple[str, str], float] = {}
 
     def name_of(self, place: Place) -> str:
         """Return the name of the routing object."""
@@ -94,7 +100,9 @@ class RouteDriver:
         return _route_of(shape, obj, place)
 
     async def write(self, place: Place, shares: Shares, guard: str | None) -> Route:
-        """Make the route give these shares, and return it as it was read back.
+        """Make the route give these shares, or bring it on the way there; return it as it was read back.
+
+        On the way it gives other shares than asked for. The next write goes on, once the router has had time.
 
         Raises:
             Conflict: the route is no longer as `guard` knew it.
@@ -122,22 +130,40 @@ class RouteDriver:
     async def _change(self, place: Place, shares: Shares, guard: str) -> Route:
         shape = self._shape_for(place)
         try:
-            obj = await self._find(place, guard=guard)
+            obj = await self._settled(place, await self._find(place, guard=guard))
             found = _route_of(shape, obj, place)
             if isinstance(found, Blocked):
                 raise Refused(found.message)
             spec = shape.change(obj, place, shares)
             if isinstance(found, Routed) and found.shares == shares and _covers(obj["spec"], spec):
                 return found
-            body = {"metadata": {"resourceVersion": guard}, "spec": spec}
+            body = {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "spec": spec}
             changed = await self._objects.patch(self._resource, place.namespace, shape.name_of(place), body)
         except Gone as error:
             raise Conflict(f"{self.kind} {shape.name_of(place)} was deleted meanwhile") from error
-        return _route_of(shape, changed, place)
+        route = _route_of(shape, changed, place)
+        if isinstance(route, Routed) and route.shares != shares:
+            self._half_way[place.namespace, shape.name_of(place)] = asyncio.get_running_loop().time()
+        return route
 
-    async def _find(self, place: Place, *, live: bool = False, guard: str | None = None) -> dict[str, Any]:
+    async def _settled(self, place: Place, obj: Obj) -> Obj:
+        """Return the object once a first write has had time to reach the router; a spec that has changed is a conflict.
+
+        Gateways write their word into its status meanwhile, which changes its resourceVersion and nothing else.
+        """
+        since = self._half_way.pop((place.namespace, self.name_of(place)), None)
+        if since is None:
+            return obj
+        await asyncio.sleep(since + SETTLES_IN.total_seconds() - asyncio.get_running_loop().time())
+        return await self._find(place, live=True, generation=obj["metadata"]["generation"])
+
+    async def _find(
+        self, place: Place, *, live: bool = False, guard: str | None = None, generation: int | None = None
+    ) -> dict[str, Any]:
         name = self.name_of(place)
         obj = await self._objects.read(self._resource, place.namespace, name, live=live)
+        if generation is not None and obj["metadata"]["generation"] != generation:
+            raise Conflict(f"{self.kind} {name} has changed between two writes")
         if guard is None or obj["metadata"]["resourceVersion"] == guard:
             return obj
         obj = await self._objects.read(self._resource, place.namespace, name, live=True)

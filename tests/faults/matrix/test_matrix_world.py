@@ -154,7 +154,7 @@ async def test_row_25_a_route_write_that_admission_denies_is_said_and_not_tried_
 
     denied = [call for call in stage.api.calls if call.verb == "create"]
     assert len(denied) < 60
-    assert "weights are frozen until Monday" in " ".join(e.note for e in stage.api.events if e.reason == "WriteRefused")
+    assert "weights are frozen until Monday" in " ".join(e.note for e in stage.api.events if e.reason == "RouteRefused")
 
 
 class TestRow26:
