@@ -1,6 +1,7 @@
 """Engines at work on one API server in memory, in virtual time, with a metrics source that says what the test says."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -12,10 +13,11 @@ from modelrollout.api.status import ModelRolloutStatus
 from modelrollout.core.case import Limits
 from modelrollout.core.evidence import Answer, Counted, Gap, NoData, Question
 from modelrollout.core.stats import Counts
-from modelrollout.core.traffic import Blocked
+from modelrollout.core.traffic import WAY_BACK_PREFIX, Blocked
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
 from modelrollout.engine.ports import Gone
+from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Store
 from modelrollout.engine.worker import Engine, most_of_a_namespace
 from modelrollout.engine.workqueue import WorkQueue
@@ -142,6 +144,10 @@ class Stage:
         for engine in self._engines:
             engine.dropped(obj)
 
+    def forget(self, name: str = "fraud") -> None:
+        """Let no watch and no list tell of the rollout any more."""
+        self._names.discard(name)
+
     def edit_route(self, spec: dict[str, Any], name: str = "fraud") -> None:
         """Do as a person does who edits the route."""
         self.api.edit(ROUTES, "models", name, {"spec": spec})
@@ -170,6 +176,14 @@ class Stage:
         except Gone:
             return "none"
 
+    def notes(self, name: str = "fraud") -> dict[str, Any]:
+        """Return the way-back notes on the route."""
+        try:
+            annotations = self.api.object(ROUTES, "models", name)["metadata"].get("annotations", {})
+        except Gone:
+            return {}
+        return {key: json.loads(text) for key, text in annotations.items() if key.startswith(WAY_BACK_PREFIX)}
+
     def deliver(self) -> None:
         """Let the watches of all engines say what is new, a little later."""
         self._news.set()
@@ -192,6 +206,7 @@ class Stage:
             clock=virtual_now,
             limits=LIMITS,
             telemetry=self.telemetry,
+            returner=Returner(drivers=drivers, cluster=self.api),
         )
         self._engines.append(engine)
         complete = asyncio.Event()
@@ -199,6 +214,7 @@ class Stage:
         task = asyncio.ensure_future(engine.run(workers, complete))
         task.add_done_callback(lambda _: self._news.set())
         self.deliver()
+        asyncio.get_running_loop().call_later(WATCH_DELAY, engine.give_back)  # The first sweep.
         try:
             yield task
         finally:

@@ -8,6 +8,7 @@ from modelrollout.api.fields import NONE, render_duration
 from modelrollout.api.gates import Gate, OnFail
 from modelrollout.api.status import Cause, Command, GateStatus, Verdict
 from modelrollout.core.case import LARGEST_SKEW, Case
+from modelrollout.core.drain import drain_of, drain_text
 from modelrollout.core.evidence import Unknown
 from modelrollout.core.gates import CATASTROPHE, is_lost
 from modelrollout.core.gitops import lacking
@@ -28,6 +29,7 @@ from modelrollout.core.preconditions import (
 from modelrollout.core.traffic import (
     BASELINE_ONLY,
     CANDIDATE_ONLY,
+    EARLIER_ATTEMPT,
     Acceptance,
     Blocked,
     Endpoints,
@@ -53,6 +55,8 @@ from modelrollout.core.verbs import (
 
 # A gateway that has not said a word about a route for so long will not: somebody has to look.
 ACCEPTANCE_BOUND = timedelta(seconds=30)
+# What is left is given back within a second or so; its events wake the rollout, this is for those that got lost.
+GIVING_BACK_BOUND = timedelta(seconds=15)
 
 
 def obey_people(case: Case) -> Verb | None:
@@ -101,6 +105,30 @@ def return_superseded(case: Case) -> Verb | None:
     return _roll_back(case, Cause.SUPERSEDED, f"spec now asks for {case.wanted.version}")
 
 
+def return_predecessor(case: Case) -> Verb | None:
+    """A deleted rollout of this name has left traffic with its candidate: that goes back before anything begins.
+
+    The engine gives it back; what somebody else wrote since waits for a person here.
+    """
+    left = case.way_back_seen
+    if case.attempt or left is None or left.uid == case.rollout.uid or Command.RESUME in case.taken:
+        return None
+    where = f"{case.seen.route_kind} {case.seen.route_name}"
+    if isinstance(case.seen.route, Foreign) and case.seen.route.manager != EARLIER_ATTEMPT:
+        return Hold(
+            "RouteChanged",
+            f"an earlier rollout of this name was deleted in mid-attempt, and {case.seen.route.manager} has set the"
+            f" shares on {where} since: give {left.baseline.name} everything there, or control.resume to let the operator"
+            " start from what stands",
+        )
+    return Wait(
+        "GivingBack",
+        f"an earlier rollout of this name was deleted in mid-attempt: {left.baseline.name} gets back what {where} gives"
+        f" {left.candidate.name}, then this one begins by itself; if it does not, events of that object say why",
+        until=case.now + GIVING_BACK_BOUND,
+    )
+
+
 def rest(case: Case) -> Verb | None:
     """Nothing to do: the candidate serves already, or it was rolled back and nobody asked to retry."""
     if case.attempt or case.wanted is None:
@@ -111,10 +139,11 @@ def rest(case: Case) -> Verb | None:
     if can_retry(case) and Command.RETRY not in case.taken:
         last = case.status.attempt
         why = last.rollback.message if last and last.rollback else "it was rolled back"
+        drains = drain_text(drain_of(case, last))
         return Rest(
             "RolledBack",
-            f"version {case.wanted.version} was rolled back: {why}. Make another version the candidate, or ask for"
-            " control.retry",
+            f"version {case.wanted.version} was rolled back: {why}. {drains}{'. ' if drains else ''}Make another version"
+            " the candidate, or ask for control.retry",
             writes=mend,
         )
     return None

@@ -28,6 +28,7 @@ from modelrollout.core.case import Limits
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
 from modelrollout.engine.ports import Gone, Refused, Unavailable
+from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Store
 from modelrollout.engine.worker import Engine, most_of_a_namespace
 from modelrollout.engine.workqueue import WorkQueue
@@ -113,6 +114,7 @@ async def run(settings: Settings) -> None:
             clock=now,
             limits=Limits(settings.min_interval, settings.status_refresh),
             telemetry=metrics,
+            returner=Returner(drivers=drivers, cluster=kubernetes),
         )
         sweeper = Sweeper(
             server=server,

@@ -108,6 +108,7 @@ class Sweeper:
                 self._engine.dropped(stored.obj)
                 missed += 1
         self._count(ROLLOUTS.plural, missed)
+        self._engine.give_back()
 
     def _count(self, resource: str, missed: int) -> None:
         if not self._is_first:  # The first list races the watches' own.
