@@ -22,7 +22,7 @@ class Standby:
         self._complete.set()
         self.queue = WorkQueue()
         store = Store()
-        drivers = Drivers(http_route=stage.driver, traefik_service=stage.driver)
+        drivers = Drivers(http_route=stage.driver, grpc_route=stage.driver, traefik_service=stage.driver)
         self.engine = Engine(
             store=store,
             queue=self.queue,
