@@ -76,7 +76,9 @@ STEPS = st.one_of(
     st.just(Step("deleted and made again")),
 )
 # Two of three steps give the rollout time to go on, else hardly one gets beyond its first stage.
-HISTORIES = st.lists(st.one_of(st.builds(Step, st.just("wait"), st.sampled_from([20, 70, 150])), STEPS), max_size=14)
+HISTORIES = st.lists(
+    st.one_of(st.builds(Step, st.just("wait"), st.sampled_from([20, 70, 150])), STEPS), min_size=5, max_size=14
+)
 
 
 @dataclass

@@ -4,6 +4,7 @@ import asyncio
 
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
+from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Store
 from modelrollout.engine.worker import Engine
 from modelrollout.engine.workqueue import WorkQueue
@@ -32,6 +33,7 @@ class Standby:
             clock=virtual_now,
             limits=LIMITS,
             telemetry=stage.telemetry,
+            returner=Returner(drivers=drivers, cluster=stage.api),
         )
 
     def hear(self) -> None:
