@@ -20,6 +20,8 @@ def spec(seed: int, size: Size = Size.ANY) -> Manifest:
     made: Manifest = make(load()["properties"]["spec"], picks, size)
     _tell_versions_apart(made)
     _mend_traffic(made["traffic"])
+    if "grpcRoute" in made["traffic"]:
+        made["metrics"]["preset"] = "custom"
     _mend_metrics(made["metrics"], picks, size)
     _mend_stages(made, picks)
     _mend_gates(made)
@@ -49,10 +51,10 @@ def _tell_versions_apart(made: Manifest) -> None:
 
 
 def _mend_traffic(traffic: Manifest) -> None:
-    route = traffic.get("httpRoute")
+    route = traffic.get("httpRoute") or traffic.get("grpcRoute")
     if route and "adopt" in route:
-        route.pop("hostnames", None)
-        route.pop("path", None)
+        for field in ("hostnames", "path", "service", "method"):
+            route.pop(field, None)
 
 
 def _mend_metrics(metrics: Manifest, picks: random.Random, size: Size) -> None:

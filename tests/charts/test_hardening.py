@@ -1,5 +1,6 @@
 """What the chart adds around the operator: who reaches whom, disruption, scraping; and that its values are all described."""
 
+import base64
 import json
 from typing import Any
 
@@ -68,6 +69,47 @@ def test_each_way_out_can_be_narrowed(cluster: LocalCluster):
         ({("TCP", 9090), ("TCP", 1)}, [source]),
         ({("TCP", 8443)}, EVERYWHERE),
     ]
+
+
+def test_the_token_is_mounted_in_the_operators_pod_alone_and_for_an_hour(cluster: LocalCluster):
+    (deployment,), (account,) = (of_kind(cluster, kind, {}) for kind in ("Deployment", "ServiceAccount"))
+    pod = deployment["spec"]["template"]["spec"]
+    (token,) = (
+        source["serviceAccountToken"]
+        for volume in pod["volumes"]
+        for source in volume.get("projected", {}).get("sources", [])
+        if "serviceAccountToken" in source
+    )
+
+    assert (account["automountServiceAccountToken"], pod["automountServiceAccountToken"]) == (False, False)
+    # Of 3607 seconds, what the usual mount asks for, the API server makes a year.
+    assert token == {"path": "token", "expirationSeconds": 3600}
+
+
+@pytest.mark.parametrize(("seconds", "lasts"), [(3600, 3600), (3607, 365 * 24 * 3600)])
+def test_the_api_server_makes_a_year_of_the_usual_mounts_token_and_not_of_ours(
+    cluster: LocalCluster, namespace: str, seconds: int, lasts: int
+):
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "one", "namespace": namespace}}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "one", "namespace": namespace},
+        "spec": {"serviceAccountName": "one", "containers": [{"name": "one", "image": "one:1"}]},
+    }
+    _, made = cluster.apply([account, pod])
+    bound = {"kind": "Pod", "apiVersion": "v1", "name": "one", "uid": made["metadata"]["uid"]}
+    request = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"expirationSeconds": seconds, "boundObjectRef": bound},
+    }
+
+    answer = cluster.api.call("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/one/token", request)
+
+    claims = answer["status"]["token"].split(".")[1]
+    content = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+    assert content["exp"] - content["iat"] == pytest.approx(lasts, abs=60)
 
 
 def test_nobody_reaches_anything_but_the_metrics(cluster: LocalCluster):

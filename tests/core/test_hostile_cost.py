@@ -74,7 +74,7 @@ class Life:
     def __init__(self, body: dict[str, Any]) -> None:
         self.rollout = parse_rollout({"metadata": META, "spec": body})
         self.now = NOW
-        self.shares = BASELINE_ONLY
+        self.route = Routed(BASELINE_ONLY, "1")
         self.judging = self.deciding = 0
 
     def go_on(self, after: timedelta = timedelta(minutes=10), count: Count = lambda act: (0, act())) -> Rollout:
@@ -84,10 +84,11 @@ class Life:
         counted = Counted(Counts(BIG, BIG // 1000), Counts(BIG, BIG // 1000))
         answers: dict[str, Answer] = dict.fromkeys(asked, counted)
         self.judging, gates = count(lambda: tuple(judge_all(self.rollout, answers, self.now)))
-        seen = world(self.rollout, route=Routed(self.shares, "1"), gates=gates, looked=bool(asked))
+        seen = world(self.rollout, route=self.route, gates=gates, looked=bool(asked))
         self.deciding, decision = count(lambda: decide(Case(self.rollout, seen, self.now, LIMITS)))
         if decision.write:
-            self.shares = decision.write.shares
+            shares = decision.write.shares or self.route.shares
+            self.route = Routed(shares, "1", way_back=decision.write.way_back)
         self.status = decision.status.render()
         self.rollout = parse_rollout({"metadata": META, "status": self.status}, self.rollout)
         assert not self.rollout.ignored

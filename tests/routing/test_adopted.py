@@ -14,10 +14,12 @@ from modelrollout.core.traffic import (
     Blocked,
     Foreign,
     Place,
+    Route,
     Routed,
     Shares,
     WayBack,
 )
+from modelrollout.routing.driver import RouteDriver
 
 from local.cluster import LocalCluster
 from tests.routing.conftest import ROUTERS, V1, V2, users_route
@@ -79,6 +81,15 @@ def without_ours(obj: dict[str, Any]) -> dict[str, Any]:
     return obj
 
 
+async def write_all(driver: RouteDriver, place: Place, shares: Shares, guard: str, note: WayBack | None) -> Route:
+    """Write until the route is as asked for: where references have filters, a step from or to nothing takes two writes."""
+    written = await driver.write(place, shares, guard, note)
+    while isinstance(written, Routed) and written.shares != shares:
+        assert written.way_back is not None
+        written = await driver.write(place, shares, written.guard, note)
+    return written
+
+
 class Adopted:
     """The promises; a stage to keep them on is given by the classes below."""
 
@@ -98,7 +109,7 @@ class Adopted:
         found = await stage.driver.read(stage.place, live=True)
         assert isinstance(found, Routed | Foreign)
         way_back = None if shares == BASELINE_ONLY else NOTE
-        written = await stage.driver.write(stage.place, shares, found.guard, way_back)
+        written = await write_all(stage.driver, stage.place, shares, found.guard, way_back)
         # What its owner has written again is as it should be, and stays theirs.
         assert isinstance(written, Routed) or (isinstance(written, Foreign) and shares == BASELINE_ONLY)
         assert written.shares == shares
@@ -121,7 +132,7 @@ class Adopted:
         found = await stage.driver.read(left.place)
         assert isinstance(found, Routed)
 
-        await stage.driver.write(left.place, BASELINE_ONLY, found.guard)
+        await write_all(stage.driver, left.place, BASELINE_ONLY, found.guard, None)
 
         assert plain(stage.stored()) == adopt
 
@@ -177,7 +188,7 @@ def stage() -> StoredStage:
 async def move(stage: Stage, place: Place, shares: Shares, note: WayBack | None) -> None:
     found = await stage.driver.read(place)
     assert isinstance(found, Routed | Foreign), found
-    await stage.driver.write(place, shares, found.guard, note)
+    await write_all(stage.driver, place, shares, found.guard, note)
 
 
 async def test_what_its_owner_adds_to_the_rule_meanwhile_stays(stage: StoredStage) -> None:

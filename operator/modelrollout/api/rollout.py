@@ -211,7 +211,7 @@ class ModelRolloutSpec(Model):
                 f" self.stages.map(s, has(s.gates) ? s.gates.map(g, {_GATE_TEXT}).sum() : 0).sum() : 0)"
                 f" <= {MAX_GATE_TEXT}",
                 f"the queries and runbook addresses of all gates have more than {MAX_GATE_TEXT} characters together:"
-                " shorten them, for example by recording rules in Prometheus",
+                " write shorter ones, for example by recording rules in Prometheus",
             ),
         )
     )
