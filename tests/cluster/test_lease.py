@@ -195,6 +195,8 @@ class AnyHistory(RuleBasedStateMachine):
                 node.standing = node.standing.outdated()
             case ((Create() | Look()), (Lease() | None) as lease):
                 node.standing = node.standing.saw(lease, now)
+            case _:
+                raise AssertionError(message)
 
     @rule(i=st.integers(0, 2), other=st.integers(0, 2), times=st.integers(4, 24))
     def is_told_late(self, i: int, other: int, times: int) -> None:

@@ -89,6 +89,23 @@ async def test_a_rollback_asked_for_between_two_turns_is_done_in_the_next_withou
     assert stage.source.asked == asked
 
 
+async def test_a_rollout_deleted_between_two_turns_is_given_back_in_the_next():
+    stage = Stage()
+    stage.apply()
+    standby = Standby(stage)
+    standby.hear()
+    await standby.work_for(1)
+    gone = stage.api.object(ROLLOUTS, "models", "fraud")
+
+    stage.api.delete(ROLLOUTS, "models", "fraud")
+    standby.engine.dropped(gone)
+    await asyncio.sleep(60)
+    assert stage.route() == "v1 100, 100% copied to v2"
+    await standby.work_for(1)
+
+    assert stage.route() == "v1 100"
+
+
 async def test_nothing_is_left_behind_by_a_turn_that_was_cut_short():
     stage = Stage()
     stage.apply()
@@ -116,7 +133,7 @@ async def test_the_age_of_a_pass_that_hangs_is_known():
     async def hang(*_: object) -> None:
         await forever.wait()
 
-    stage.source.act = hang  # type: ignore[assignment]
+    stage.source.act = hang
     task = asyncio.ensure_future(standby.engine.run(2, standby._complete))
     await asyncio.sleep(400)
 

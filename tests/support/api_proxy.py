@@ -97,6 +97,10 @@ class ApiProxy:
             await self._end.wait()
             self._open.set()
             await runner.cleanup()
+            under_way = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in under_way:
+                task.cancel()
+            await asyncio.wait(under_way or {asyncio.create_task(asyncio.sleep(0))}, timeout=2)
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import kopf
 import pytest
 import yaml
 
@@ -76,7 +77,7 @@ def test_a_blocked_loop_fails_the_probe_and_is_measured(operator: tuple[Process,
 def test_the_operator_knows_its_watches_by_name(operator: tuple[Process, str]):
     # /healthz misses a watch that ends by the name of kopf's task: this fails when kopf names them otherwise.
     process, address = operator
-    kopf_says = Path(sys.modules["kopf"].__file__ or "").parent / "_core/reactor/orchestration.py"
+    kopf_says = Path(kopf.__file__).parent / "_core/reactor/orchestration.py"
 
     assert 'name=f"watcher for {what}"' in kopf_says.read_text("utf-8")
     assert answer_of(address, "/healthz") == 200

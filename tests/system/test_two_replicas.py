@@ -154,7 +154,7 @@ def test_a_leader_that_was_frozen_writes_nothing_when_it_wakes(
     pair.scene.ask(rollback={"reason": "while it sleeps"})
     pair.scene.until_phase("RolledBack")
     first.process.resume_process()
-    wait_until(lambda: "stands by" in first.process.last_lines(), "the woken one to stand by")
+    wait_until(lambda: "stands by" in first.process.last_lines(999), "the woken one to stand by")
     time.sleep(3)  # for whatever it may have had in mind
 
     assert first.first_write_after(frozen) is None
@@ -191,7 +191,7 @@ def test_a_leader_that_is_asked_to_stop_hands_over_at_once(pair: Pair, record_pr
     measured("SIGTERM to lease taken", seconds, record_property)
 
     assert first.process.wait_stopped(timedelta(seconds=10)) == 0
-    assert "the Lease is given back" in first.process.last_lines()
+    assert "the Lease is given back" in first.process.last_lines(999)
     assert seconds < GENEROUS
 
 

@@ -1,6 +1,7 @@
 """What makes the process worth a restart, and what does not."""
 
 import asyncio
+from collections.abc import Iterator
 from functools import partial
 
 from modelrollout.engine.ports import Unavailable
@@ -57,7 +58,7 @@ async def test_a_loop_that_was_held_up_shows_by_how_much():
 
 async def test_kinds_that_a_cluster_gets_later_are_noticed():
     served = ["services"]
-    answers = iter([["services"], Unavailable("503"), ["services", "httproutes"]])
+    answers: Iterator[list[str] | Exception] = iter([["services"], Unavailable("503"), ["services", "httproutes"]])
 
     async def look() -> list[str]:
         answer = next(answers)

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 import socket
 import sys
 import uuid
@@ -186,8 +187,21 @@ async def _run_all(
         log.warning("the operator stops, to be started anew: the cluster has got more kinds", kinds=await more_kinds)
         stop.set()
 
+    async def end_at_once(running: Sequence[asyncio.Task[None]]) -> None:
+        # kopf takes seconds to end its watches. Its own handlers are there once it is ready; with ours, work ends and
+        # the Lease is given back meanwhile.
+        await ready.wait()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await stop.wait()
+        log.info("operator stops")
+        for task in running:
+            task.cancel()
+
     async with asyncio.TaskGroup() as group:
-        running = [group.create_task(task) for task in (*tasks, start_anew_for_more_kinds())]
+        running = [group.create_task(task) for task in tasks]
+        looking = group.create_task(start_anew_for_more_kinds())
+        group.create_task(end_at_once(running))
         log.info("operator started", version=__version__, namespaces=settings.namespaces or "all")
         await kopf.operator(
             registry=watch,
@@ -200,9 +214,10 @@ async def _run_all(
             ready_flag=ready,
             stop_flag=stop,
         )
-        log.info("operator stops")
-        for task in running:
-            task.cancel()
+        # Whatever ended kopf. Nothing is cancelled twice: that would cut the Lease's return short.
+        ready.set()
+        stop.set()
+        looking.cancel()
 
 
 async def _election(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Election | None:

@@ -24,6 +24,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.client_timeout = 330
     settings.watching.connect_timeout = 10
     settings.watching.inactivity_timeout = 70
+    settings.queueing.exit_timeout = 0.2  # Handlers only take note: at the end nothing is waited for.
     settings.networking.request_timeout = 15
     settings.networking.connect_timeout = 5
     settings.networking.error_backoffs = _Patience()
