@@ -3,64 +3,93 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from pathlib import Path
 
+from local.bench import runs
 from local.bench.figures import Report
-from local.bench.meters import describe_machine
+from local.bench.meters import describe_machine, load_now
 from local.bench.progress import Ticker
-from local.bench.runs import Extent, grow, time_breaches, time_edits, time_edits_in_outage, watch_steady
+from local.bench.runs import Bench, Found, grow
 from local.bench.stage import set_up
 from local.bench.watch import NothingSeen
 from local.golang import BuildFailed
 from local.namespace import NamespaceRefused
 from local.process import ProcessFailed
 
+PARTS: dict[str, tuple[Callable[[Bench], Found], range]] = {
+    "edits": (runs.time_edits, range(1, 1001)),
+    "breach": (runs.time_breaches, range(1, 1001)),
+    "breaches": (runs.time_many_breaches, range(100, 1001)),
+    "steady": (runs.watch_steady, range(100, 10_001)),
+    "restart": (runs.time_restarts, range(100, 1001)),
+    "outage": (runs.watch_outages, range(500, 1001)),
+}
+"""Each part with the numbers of rollouts in progress at which it is measured when nobody says which."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what the command line asks for; return the exit code: 0 whatever the figures are."""
     given = _parse(arguments)
-    extent = Extent(given.edits, given.breaches, timedelta(seconds=given.steady))
+    kept: Path | None = given.keep
+    report = Report.read(kept) if kept and kept.exists() else Report(describe_machine())
     try:
-        report = measure(given.rollouts, extent)
+        for gates, sizes in ((1, given.rollouts), (4, given.four_gates)):
+            _measure(given, gates, sizes, report)
     except (BuildFailed, NamespaceRefused, ProcessFailed, NothingSeen) as failure:
         print(f"bench failed: {failure}", file=sys.stderr)
         return 1
-    print(json.dumps(report.as_json(), indent=1) if given.output == "json" else report.as_text())
+    finally:
+        print(json.dumps(report.as_json(), indent=1) if given.output == "json" else report.as_text())
     return 0
 
 
-def measure(sizes: Sequence[int], extent: Extent) -> Report:
-    """Return the figures with so many rollouts in progress, one size after the other.
+def _measure(given: argparse.Namespace, gates: int, sizes: Sequence[int], report: Report) -> None:
+    """Add figures with so many rollouts in progress, one size after the other.
 
     Raises:
         NothingSeen: the operator did not do in a minute what takes it milliseconds.
     """
-    report = Report(describe_machine())
+    todo = [
+        (size, name)
+        for size in sorted(sizes)
+        for name, (_, usual) in PARTS.items()
+        if (name in given.only if given.only else size in usual) and (name, size, gates) not in report.done
+    ]
+    if not todo:
+        return
     ticker = Ticker()
-    ticker.begin("starting the control plane and the operator")
-    with set_up() as (stage, fleet):
-        for size in sorted(sizes):
-            grow(stage, fleet, size, ticker)
-            report.spreads += time_edits(fleet, extent.edits, ticker)
-            report.spreads.append(time_breaches(stage, fleet, min(extent.breaches, 5 * size), ticker))
-        levels, gaps = watch_steady(stage, fleet, extent.steady, ticker)
-        report.spreads.append(gaps)
-        report.levels += levels
-        report.spreads.append(time_edits_in_outage(stage, fleet, extent.edits, ticker))
-        stage.check()
-    return report
+    ticker.begin(f"starting the control plane and the operator, rollouts with {gates} gates")
+    with set_up(gates) as (stage, fleet):
+        spans = (timedelta(seconds=given.steady), timedelta(seconds=given.outage))
+        bench = Bench(stage, fleet, ticker, given.edits, given.breaches, *spans)
+        for size, name in todo:
+            grow(bench, size)
+            measure, _ = PARTS[name]
+            found = list(measure(bench))
+            report.add(name, size, gates, found, load_now())
+            stage.check()
+            if given.keep:
+                report.keep(given.keep)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m local.bench", description="Measure how fast edits and bad samples reach the route."
+        prog="python -m local.bench",
+        description="Measure how fast edits and bad samples reach the route, and what it costs.",
     )
-    parser.add_argument("--rollouts", type=_sizes, default=[1, 200], metavar="N,N", help="in progress (default 1,200)")
-    parser.add_argument("--edits", type=_number, default=100, help="status edits to time at each size (default 100)")
-    parser.add_argument("--breaches", type=_number, default=40, help="bad samples to time, at most 5 a rollout (40)")
-    parser.add_argument("--steady", type=_number, default=60, metavar="SECONDS", help="length of the steady state (60)")
-    parser.add_argument("--output", choices=["table", "json"], default="table")
+    add = parser.add_argument
+    sizes = [1, 10, 200, 1000, 5000]
+    add("--rollouts", type=_sizes, default=sizes, metavar="N,N", help="in progress (default 1,10,200,1000,5000)")
+    add("--four-gates", type=_sizes, default=[200, 1000], metavar="N,N", help="with four gates (default 200,1000)")
+    add("--only", type=_parts, default=[], metavar="PART,PART", help=f"of {', '.join(PARTS)}; at every size then")
+    add("--edits", type=_number, default=100, help="status edits to time at each size (default 100)")
+    add("--breaches", type=_number, default=40, help="bad samples to time, at most 5 a rollout (40)")
+    add("--steady", type=_number, default=60, metavar="SECONDS", help="length of the steady state (60)")
+    add("--outage", type=_number, default=300, metavar="SECONDS", help="length of each outage of the metrics (300)")
+    add("--keep", type=Path, metavar="FILE", help="keep figures there after each part, and leave out parts kept there")
+    add("--output", choices=["table", "json"], default="table")
     return parser.parse_args(arguments)
 
 
@@ -72,7 +101,14 @@ def _number(text: str) -> int:
 
 
 def _sizes(text: str) -> list[int]:
-    return [_number(part) for part in text.split(",")]
+    return [_number(part) for part in text.split(",")] if text != "none" else []
+
+
+def _parts(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := sorted(set(names) - set(PARTS)):
+        raise argparse.ArgumentTypeError(f"no part {unknown[0]}; there are {', '.join(PARTS)}")
+    return names
 
 
 if __name__ == "__main__":

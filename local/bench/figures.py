@@ -1,8 +1,10 @@
 """Figures, and the table they are printed in."""
 
+import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 
@@ -17,6 +19,8 @@ class Spread:
     p99: float
     longest: float
     target: str = ""
+    gates: int = 1
+    load: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -28,15 +32,38 @@ class Level:
     value: float
     unit: str
     target: str = ""
+    gates: int = 1
+    load: float = 0.0
 
 
 @dataclass
 class Report:
-    """Everything one run found."""
+    """Everything one run found, and which parts of it are done: name, rollouts in progress, gates."""
 
     machine: Mapping[str, str]
     spreads: list[Spread] = field(default_factory=list)
     levels: list[Level] = field(default_factory=list)
+    done: list[tuple[str, int, int]] = field(default_factory=list)
+
+    def add(self, part: str, size: int, gates: int, found: Iterable[Spread | Level], load: float) -> None:
+        """Keep what a part found."""
+        for figure in found:
+            if isinstance(figure, Spread):
+                self.spreads.append(replace(figure, gates=gates, load=load))
+            else:
+                self.levels.append(replace(figure, gates=gates, load=load))
+        self.done.append((part, size, gates))
+
+    @classmethod
+    def read(cls, file: Path) -> "Report":
+        """Return the report of an earlier run as it was kept."""
+        kept = json.loads(file.read_text())
+        spreads = [Spread(**spread) for spread in kept["spreads"]]
+        return cls(kept["machine"], spreads, [Level(**level) for level in kept["levels"]], [*map(tuple, kept["done"])])
+
+    def keep(self, file: Path) -> None:
+        """Write the report to a file."""
+        file.write_text(json.dumps(self.as_json(), indent=1))
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as plain values."""
@@ -45,20 +72,32 @@ class Report:
     def as_text(self) -> str:
         """Return the report as tables for people."""
         spreads = [
-            (s.what, str(s.in_progress), str(s.count), *(_milliseconds(t) for t in (s.p50, s.p99, s.longest)), s.target)
+            (
+                s.what,
+                str(s.in_progress),
+                str(s.gates),
+                str(s.count),
+                *(_milliseconds(t) for t in (s.p50, s.p99, s.longest)),
+                f"{s.load:.1f}",
+                s.target,
+            )
             for s in self.spreads
         ]
         levels = [
-            (level.what, str(level.in_progress), f"{level.value:.4g} {level.unit}", level.target)
+            (
+                level.what,
+                str(level.in_progress),
+                str(level.gates),
+                f"{level.value:.4g} {level.unit}",
+                f"{level.load:.1f}",
+                level.target,
+            )
             for level in self.levels
         ]
         machine = ", ".join(f"{name} {value}" for name, value in self.machine.items())
-        head = ("time from … to …", "in progress", "times", "p50", "p99", "longest", "target")
-        return "\n\n".join(
-            part
-            for part in (machine, _table(head, spreads), _table(("steady state", "in progress", "", "target"), levels))
-            if part
-        )
+        head = ("time from … to …", "in progress", "gates", "times", "p50", "p99", "longest", "load", "target")
+        costs = ("what it costs", "in progress", "gates", "", "load", "target")
+        return "\n\n".join(part for part in (machine, _table(head, spreads), _table(costs, levels)) if part)
 
 
 def spread(what: str, in_progress: int, seconds: Sequence[float], target: str = "") -> Spread:

@@ -1,6 +1,9 @@
 """Many rollouts in mid-canary, each with Services and a Traefik leaf of its own, and what people ask of them."""
 
 import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -14,6 +17,13 @@ BACKEND = "10.244.100.3"
 """Where every endpoint points; nobody listens there, because no request is sent."""
 INTERVAL = timedelta(seconds=10)
 PATIENCE = timedelta(seconds=60)
+GATES = (
+    {"name": "errors", "errorRate": {"max": "5%", "maxIncrease": "50%"}},
+    {"name": "latency", "latency": {"threshold": "300ms", "maxAbove": "5%"}},
+    {"name": "slowest", "latency": {"threshold": "1200ms", "maxAbove": "2%"}},
+    {"name": "worse", "errorRate": {"maxIncrease": "25%"}},
+)
+_CONNECTIONS = 8
 _GROUP = "modelrollout.dev/v1alpha1"
 _ROLLOUTS = f"/apis/{_GROUP}/namespaces/{NAMESPACE}/modelrollouts"
 
@@ -55,22 +65,33 @@ class Asked(NamedTuple):
 class Fleet:
     """Rollouts in progress. Every wait raises NothingSeen after a minute."""
 
-    def __init__(self, api: Api, *, leaves: Watch[bool], rollouts: Watch[Standing]) -> None:
+    def __init__(self, api: Api, *, leaves: Watch[bool], rollouts: Watch[Standing], gates: int) -> None:
         self._api = api
         self._leaves = leaves
         self._rollouts = rollouts
+        self.gates = gates
         self.names: list[str] = []
 
-    def add(self) -> str:
-        """Create one more rollout with its Services; return its name. `settle` waits for it."""
-        name = f"r{len(self.names):04}"
+    def grow(self, size: int, pause: float, tell: Callable[[str], None]) -> list[str]:
+        """Create rollouts until there are `size`, one in `pause` seconds at most; return the new ones' names."""
+        names = [f"r{number:04}" for number in range(len(self.names), size)]
+        with ThreadPoolExecutor(_CONNECTIONS) as threads:
+            began, made = time.monotonic(), []
+            for number, name in enumerate(names):
+                time.sleep(max(0.0, began + number * pause - time.monotonic()))
+                made.append(threads.submit(self._create, name))
+                tell(f"{number + 1} of {len(names)} rollouts asked for")
+            for one in made:
+                one.result()
+        self.names += names
+        return names
+
+    def _create(self, name: str) -> None:
         for service in (f"{name}v1", candidate_of(name)):
             backend, endpoints = service_objects(NAMESPACE, service, BACKEND)
             self._api.call("POST", f"/api/v1/namespaces/{NAMESPACE}/services", backend)
             self._api.call("POST", f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices", endpoints)
-        self._api.call("POST", _ROLLOUTS, manifest(name))
-        self.names.append(name)
-        return name
+        self._api.call("POST", _ROLLOUTS, manifest(name, self.gates))
 
     def settle(self, name: str, *, after: float) -> None:
         """Wait until the rollout is at its step, the route written and the gates looked at: nothing is under way."""
@@ -87,14 +108,28 @@ class Fleet:
         """Return when it was seen that the baseline has all requests again, in monotonic seconds."""
         return self._leaves.arrival(name, lambda gives: not gives, after=after, within=PATIENCE)
 
-    def start_again(self, name: str, *, after: float) -> None:
-        """Once the rollback that began `after` is over, bring the rollout back to where it was."""
-        self._rollouts.arrival(name, lambda s: s.phase == "RolledBack", after=after, within=PATIENCE)
-        self.settle(name, after=self.ask(name, "retry", "bench").sent)
+    def start_again(self, names: Sequence[str], *, after: float) -> None:
+        """Once the rollbacks that began `after` are over, bring the rollouts back to where they were."""
+        for name in names:
+            self.end_of_rollback(name, after=after)
+        began = time.monotonic()
+        with ThreadPoolExecutor(_CONNECTIONS) as threads:
+            list(threads.map(lambda name: self.ask(name, "retry", "bench"), names))
+        for name in names:
+            self.settle(name, after=began)
+
+    def end_of_rollback(self, name: str, *, after: float) -> float:
+        """Return when it was seen that a rollback is over, in monotonic seconds."""
+        return self._rollouts.arrival(name, lambda s: s.phase == "RolledBack", after=after, within=PATIENCE)
+
+    def phases(self) -> Counter[str]:
+        """Return how many rollouts there are in each phase."""
+        items = self._api.call("GET", _ROLLOUTS)["items"]
+        return Counter(standing_of(item).phase for item in items)
 
 
-def manifest(name: str) -> dict[str, Any]:
-    """Return a rollout that stays in its canary for as long as a bench may take."""
+def manifest(name: str, gates: int) -> dict[str, Any]:
+    """Return a rollout with one to four gates that stays in its canary for as long as a bench may take."""
 
     def version(number: str) -> dict[str, Any]:
         return {"version": number, "service": {"name": f"{name}{number}", "port": 8080}}
@@ -113,7 +148,7 @@ def manifest(name: str) -> dict[str, Any]:
                 {"name": "canary", "canary": {"weights": [10]}, "minDuration": "24h"},
                 {"name": "full", "full": {}, "minDuration": "1h"},
             ],
-            "gates": [{"name": "errors", "errorRate": {"max": "5%", "maxIncrease": "50%"}}],
+            "gates": list(GATES[:gates]),
             "analysis": {
                 "interval": f"{INTERVAL.total_seconds():.0f}s",
                 "warmup": "0s",

@@ -19,6 +19,8 @@ class Reading:
 
     at: float
     cpu: float
+    cpu_of_loop: float
+    """Of the main thread, which runs the event loop; the others send queries to metrics sources."""
     rss_bytes: int
     calls: Counter[str]
     """Calls of the API server by verb."""
@@ -36,7 +38,8 @@ def read_operator(pid: int, url: str) -> Reading:
     with urlopen(url, timeout=5) as answer:
         text = answer.read().decode()
     calls, queries, lateness = read_metrics(text)
-    return Reading(time.monotonic(), _cpu_seconds(pid), _rss_bytes(pid), calls, queries, lateness)
+    cpu = _cpu_seconds(Path(f"/proc/{pid}/stat")), _cpu_seconds(Path(f"/proc/{pid}/task/{pid}/stat"))
+    return Reading(time.monotonic(), *cpu, _rss_bytes(pid), calls, queries, lateness)
 
 
 def read_metrics(text: str) -> tuple[Counter[str], float, float]:
@@ -69,9 +72,14 @@ def describe_machine() -> dict[str, str]:
     }
 
 
-def _cpu_seconds(pid: int) -> float:
+def load_now() -> float:
+    """Return the load average of the last minute."""
+    return round(os.getloadavg()[0], 1)
+
+
+def _cpu_seconds(stat: Path) -> float:
     # The command's name, in parentheses, may hold anything: count from behind it.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = stat.read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 

@@ -1,7 +1,8 @@
 """A Prometheus that makes its numbers up, as a process: what is measured beside it is the operator's own work.
 
-It knows the queries that gates send: its clock, the age of a series, and counts that grow with the window. Versions
-called bad answer with most requests failed.
+It knows the queries that gates send, by themselves and in batches: its clock, the age of a series, how much of a gap it
+saw, and counts that grow with the window. Versions called bad answer with most requests failed. It is part of the
+measured machine, so it looks at a query once and remembers nothing of it.
 """
 
 import argparse
@@ -9,7 +10,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,6 +18,8 @@ from local.http import Request, Response, serve
 
 REQUESTS_PER_SECOND = 50
 GOOD_ERROR_SHARE, BAD_ERROR_SHARE = 0.001, 0.6
+GOOD_FAST_SHARE = 0.99
+_PART = re.compile(r', "part", "[0-9]+", "", ""\)(?: or label_replace\(|$)')
 _SERVICE = re.compile(r'service=~"[^"]*?([a-z0-9]+)-[0-9]+@')
 _WINDOW = re.compile(r"\[([0-9]+)(ms|s)\]")
 
@@ -44,15 +47,18 @@ class Script:
             await asyncio.Event().wait()
         self._queries += 1
         asked = parse_qs(path.query) or parse_qs(request.body.decode())
-        return Response(body=render_answer(self.value_of(asked["query"][0])))
+        queries = parts_of(asked["query"][0])
+        return Response(body=render_answer([self.value_of(query) for query in queries]))
 
     def value_of(self, query: str) -> float:
         """Return the number that a query has now."""
         if query == "time()":
             return time.time()
-        if query.startswith("time() - "):
+        if query.startswith(("time() - ", "count_over_time(")):
             return 1
         total = REQUESTS_PER_SECOND * window_of(query)
+        if "_bucket{" in query:
+            return round(total * GOOD_FAST_SHARE)
         if 'code=~"5' not in query:
             return round(total)
         service = service_of(query)
@@ -74,7 +80,13 @@ class Script:
         self._asked[service] = now
 
     def _seen(self) -> dict[str, Any]:
-        return {"queries": self._queries, "answered_bad": self._answered_bad, "gaps": self._gaps}
+        candidates = sum(service.endswith("v2") for service in self._asked)
+        return {
+            "queries": self._queries,
+            "answered_bad": self._answered_bad,
+            "gaps": self._gaps,
+            "candidates": candidates,
+        }
 
 
 def window_of(query: str) -> float:
@@ -89,10 +101,21 @@ def service_of(query: str) -> str:
     return found[1] if found else ""
 
 
-def render_answer(value: float) -> bytes:
-    """Return the body of an instant query's answer: one series without labels."""
-    sample = {"metric": {}, "value": [round(time.time(), 3), f"{value:.3f}"]}
-    return json.dumps({"status": "success", "data": {"resultType": "vector", "result": [sample]}}).encode()
+def parts_of(query: str) -> list[str]:
+    """Return the queries of a batch, or the only one."""
+    if not query.startswith("label_replace("):
+        return [query]
+    return _PART.split(query.removeprefix("label_replace("))[:-1]
+
+
+def render_answer(values: Sequence[float]) -> bytes:
+    """Return the body of an instant query's answer: one series for each part, or one without labels."""
+    now = round(time.time(), 3)
+    result = [
+        {"metric": {"part": str(part)} if len(values) > 1 else {}, "value": [now, f"{value:.3f}"]}
+        for part, value in enumerate(values)
+    ]
+    return json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode()
 
 
 async def _run(host: str, port: int) -> None:

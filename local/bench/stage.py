@@ -53,14 +53,23 @@ class Stage:
         answer: dict[str, Any] = json.loads(_control("GET", "/-/seen"))
         return answer
 
+    def wait_ready(self) -> None:
+        """Wait until the operator says that it is ready."""
+        wait_until(lambda: _is_ok(OPERATOR, _OPERATOR_PORT, "/readyz"), "the operator is ready", process=self.operator)
+
+    def start_source_again(self) -> None:
+        """Have the metrics answer again after they were ended."""
+        self.source.start()
+        wait_until(lambda: _control("GET", "/-/seen"), "the scripted metrics answer", process=self.source)
+
     def read_operator(self) -> Reading:
         """Return a reading of the operator."""
         return read_operator(self.operator.pid, f"http://{OPERATOR}:{_OPERATOR_PORT}/metrics")
 
 
 @contextmanager
-def set_up() -> Iterator[tuple[Stage, Fleet]]:
-    """Yield a running stage and an empty fleet on it; everything ends with the block."""
+def set_up(gates: int) -> Iterator[tuple[Stage, Fleet]]:
+    """Yield a running stage and an empty fleet on it, each rollout with so many gates; all ends with the block."""
     definitions = [find_definitions(GATEWAY_API), find_definitions(TRAEFIK)]  # From here on there is no network.
     with LocalCluster() as cluster:
         install_definitions(cluster.api, definitions)
@@ -68,13 +77,13 @@ def set_up() -> Iterator[tuple[Stage, Fleet]]:
         cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         wait_until(lambda: all(_is_served(cluster, path) for path in _PATHS), "the definitions are served")
         stage = Stage(cluster, _start_source(cluster), _start_operator(cluster))
-        wait_until(lambda: _is_ok(OPERATOR, _OPERATOR_PORT, "/readyz"), "the operator is ready", process=stage.operator)
+        stage.wait_ready()
         token = yaml.safe_load(cluster.kubeconfig.read_text())["users"][0]["user"]["token"]
         at = (cluster.server, cluster.ca_file, token)
         leaves: Watch[bool] = Watch(*at, _PATHS[0], gives_candidate)
         rollouts: Watch[Standing] = Watch(*at, _PATHS[1], standing_of)
         with leaves, rollouts:
-            yield stage, Fleet(cluster.api, leaves=leaves, rollouts=rollouts)
+            yield stage, Fleet(cluster.api, leaves=leaves, rollouts=rollouts, gates=gates)
 
 
 def _start_source(cluster: LocalCluster) -> Process:

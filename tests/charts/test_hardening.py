@@ -87,16 +87,37 @@ def test_a_budget_never_keeps_the_node_of_the_only_replica_from_being_drained(cl
     assert of_kind(cluster, "PodDisruptionBudget", {}) == []
 
 
-def test_two_replicas_once_they_are_allowed_have_a_budget_and_roll(cluster: LocalCluster):
-    version = cluster.api.call("GET", "/version")["gitVersion"]
-    text = cluster.helm(
-        "template", "modelrollout", str(CHART), "--kube-version", version, "--skip-schema-validation",
-        "--set", "replicas=2",
-    )  # fmt: skip
-    objects = {one["kind"]: one["spec"] for one in yaml.safe_load_all(text) if one and "spec" in one}
+def test_two_replicas_have_a_budget_roll_and_prefer_two_nodes(cluster: LocalCluster):
+    objects = {one["kind"]: one["spec"] for one in render(cluster, {"replicas": 2}, "ops") if "spec" in one}
+    selector = objects["Deployment"]["selector"]
 
-    assert objects["PodDisruptionBudget"] == {"maxUnavailable": 1, "selector": objects["Deployment"]["selector"]}
+    assert objects["PodDisruptionBudget"] == {"maxUnavailable": 1, "selector": selector}
     assert objects["Deployment"]["strategy"] == {"type": "RollingUpdate"}
+    assert objects["Deployment"]["template"]["spec"]["affinity"] == {
+        "podAntiAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {
+                    "weight": 100,
+                    "podAffinityTerm": {"topologyKey": "kubernetes.io/hostname", "labelSelector": selector},
+                }
+            ]
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "rules"),
+    [
+        pytest.param({"affinity": {"nodeAffinity": {}}}, {"nodeAffinity"}, id="one replica"),
+        pytest.param(
+            {"replicas": 2, "affinity": {"nodeAffinity": {}}}, {"nodeAffinity", "podAntiAffinity"}, id="two replicas"
+        ),
+    ],
+)
+def test_a_given_affinity_is_kept(cluster: LocalCluster, values: Values, rules: set[str]):
+    (deployment,) = of_kind(cluster, "Deployment", values)
+
+    assert deployment["spec"]["template"]["spec"]["affinity"].keys() == rules
 
 
 def test_the_operator_can_be_stopped_by_a_value(cluster: LocalCluster):

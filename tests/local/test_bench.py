@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from modelrollout.metrics import queries
@@ -32,9 +34,9 @@ def errors_of(service: str) -> str:
     return queries.count(requests_of(service).where(Matcher("code", "=~", "5..")), WINDOW)
 
 
-async def told(script: Script, path: str, body: object = None) -> dict[str, object]:
+async def told(script: Script, path: str, body: object = None) -> dict[str, Any]:
     answer = await script.handle(Request("POST", path, {}, json.dumps(body).encode()))
-    found: dict[str, object] = json.loads(answer.body or b"{}")
+    found: dict[str, Any] = json.loads(answer.body or b"{}")
     return found
 
 
@@ -57,6 +59,25 @@ async def test_the_scripted_metrics_call_one_version_bad_and_note_when_they_firs
 
     assert counts == [1200, 2]
     assert list((await told(script, "/-/seen"))["answered_bad"]) == ["r0001v2"]
+
+
+async def test_the_scripted_metrics_answer_each_part_of_a_batch():
+    batch = queries.side_by_side([queries.age(requests_of("r0001v2")), queries.count(requests_of("r0001v2"), WINDOW)])
+
+    answer = await told(Script(), f"/api/v1/query?{urlencode({'query': batch})}")
+
+    assert [(one["metric"], one["value"][1]) for one in answer["data"]["result"]] == [
+        ({"part": "0"}, "1.000"),
+        ({"part": "1"}, "2000.000"),
+    ]
+
+
+def test_a_report_goes_on_where_it_was_kept(tmp_path):
+    report = Report({"cores": "2"})
+    report.add("edits", 10, 1, [spread("edit", 10, [0.1])], load=1.5)
+    report.keep(tmp_path / "kept.json")
+
+    assert Report.read(tmp_path / "kept.json") == report
 
 
 async def test_metrics_that_hang_never_answer_a_query():
@@ -97,16 +118,19 @@ modelrollout_queue_lateness_seconds 0.5
 
 
 def test_costs_are_differences_over_time():
-    first = Reading(at=10, cpu=1.0, rss_bytes=0, calls=Counter(patch=5), queries=100, lateness=0)
-    last = Reading(at=20, cpu=2.5, rss_bytes=2**20, calls=Counter(patch=25, get=10), queries=300, lateness=0)
+    first = Reading(at=10, cpu=1.0, cpu_of_loop=0.5, rss_bytes=0, calls=Counter(patch=5), queries=100, lateness=0)
+    last = Reading(
+        at=20, cpu=2.5, cpu_of_loop=1.5, rss_bytes=2**20, calls=Counter(patch=25, get=10), queries=300, lateness=0
+    )
 
     levels = {level.what: level.value for level in levels_between(first, last, [0.0, 0.5], 200)}
 
     assert levels["CPU"] == 15
+    assert levels["CPU beside the Prometheus calls"] == 10
     assert levels["RSS"] == 1
     assert levels["API requests (get 1.00, patch 2.00)"] == 3
     assert levels["PATCH alone"] == 2
-    assert levels["Prometheus queries"] == 20
+    assert levels["Prometheus requests"] == 20
     assert levels["queue lateness, longest seen"] == 0.5
 
 
@@ -136,25 +160,48 @@ def test_the_table_names_the_machine_and_the_targets():
 
 @pytest.mark.cluster
 def test_a_short_bench_measures_everything(tmp_path):
-    extent = ["--rollouts", "2", "--edits", "3", "--breaches", "1", "--steady", "2", "--output", "json"]
+    kept = tmp_path / "kept.json"
+    extent = [
+        "--rollouts",
+        "4",
+        "--four-gates",
+        "none",
+        "--edits",
+        "3",
+        "--breaches",
+        "1",
+        "--steady",
+        "2",
+        "--outage",
+        "4",
+    ]
+    parts = ["--only", "edits,breach,steady,restart,outage", "--output", "json", "--keep", str(kept)]
 
     run = subprocess.run(
-        [sys.executable, "-m", "local.bench", *extent],
+        [sys.executable, "-m", "local.bench", *extent, *parts],
         capture_output=True,
         text=True,
         check=False,
         env=environment() | {"MODELROLLOUT_LOGS": str(tmp_path), "PYTHONPATH": "operator:."},
-        timeout=180,
+        timeout=300,
     )
 
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout)
-    assert [(s["what"], s["count"] > 0) for s in found["spreads"]] == [
-        ("status edit to route write", True),
-        ("of which the edit's own request", True),
-        ("bad sample to route write", True),
-        ("one look at the metrics to the next", True),
-        ("the same, Prometheus hanging", True),
+    assert [s["what"] for s in found["spreads"]] == [
+        "status edit to route write",
+        "of which the edit's own request",
+        "bad sample to route write",
+        "one look at the metrics to the next",
+        "SIGKILL to the route write of an edit made while down",
+        "SIGKILL to the first look at metrics",
+        "SIGKILL to every rollout looked at",
+        "status edit to route write, Prometheus refusing",
+        "status edit to route write, Prometheus hanging",
     ]
-    assert any(level["what"] == "CPU" for level in found["levels"])
+    levels = {level["what"]: level["value"] for level in found["levels"]}
+    assert levels["CPU"] > 0
+    assert levels["rolled back by Prometheus refusing"] == levels["rolled back by Prometheus hanging"] == 0
+    assert next(value for what, value in levels.items() if what.startswith("API requests of one rollback")) <= 10
+    assert json.loads(kept.read_text()) == found
     assert set(found["machine"]) >= {"cores", "processor", "load before"}

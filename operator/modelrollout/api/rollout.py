@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from modelrollout.api.fields import (
     NAME_REMEDY,
+    Drain,
     Duration,
     Interval,
     Link,
@@ -174,6 +175,10 @@ class Rollback(Model):
     unready_grace: Duration | None = Field(
         None,
         description="How long the candidate may have no ready endpoint while it has traffic; 30s when left out.",
+    )
+    drain: Drain | None = Field(
+        None,
+        description="How long a request may take: so long after a rollback the candidate counts as busy; 5m when left out.",
     )
 
 

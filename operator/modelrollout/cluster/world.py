@@ -1,11 +1,11 @@
 """What the watches said last: enough of each object to route by, and no more."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from modelrollout.api.versions import ServiceRef
-from modelrollout.core.traffic import Endpoints
+from modelrollout.core.traffic import WAY_BACK_PREFIX, Endpoints
 from modelrollout.engine.ports import Unavailable
 
 Key = tuple[str, str]
@@ -85,6 +85,10 @@ class World:
         entry = self._entries[resource].get((namespace, name))
         return entry.kept if entry else None
 
+    def objects(self, resource: str) -> Iterator[dict[str, Any]]:
+        """Return what is kept of all objects of a kind, in no promised order."""
+        return iter([entry.kept for entry in self._entries[resource].values()])
+
     def endpoints(self, namespace: str, service: ServiceRef) -> Endpoints:
         """Return what stands behind a port of a Service.
 
@@ -144,6 +148,9 @@ def _keep_slice(obj: Mapping[str, Any]) -> dict[str, Any]:
 
 def _keep_object(obj: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {name: value for name, value in obj["metadata"].items() if name != "annotations"}
+    annotations = obj["metadata"].get("annotations") or {}
+    if notes := {name: text for name, text in annotations.items() if name.startswith(WAY_BACK_PREFIX)}:
+        metadata["annotations"] = notes
     return {"metadata": metadata, "spec": obj.get("spec") or {}, "status": obj.get("status") or {}}
 
 
@@ -176,4 +183,4 @@ def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 
 def _marks(metadata: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(metadata.get(name) for name in ("generation", "labels", "uid", "deletionTimestamp"))
+    return tuple(metadata.get(name) for name in ("generation", "labels", "uid", "deletionTimestamp", "annotations"))

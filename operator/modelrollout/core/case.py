@@ -8,6 +8,7 @@ from functools import cached_property
 from modelrollout.api.fields import NONE
 from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import Attempt, Command, GateStatus, ModelRolloutStatus, Outcome, Phase, VersionStatus
+from modelrollout.api.traffic import Traffic
 from modelrollout.core.gates import is_lost
 from modelrollout.core.plan import Plan, Policy, Step
 from modelrollout.core.rollout import Rollout
@@ -22,6 +23,8 @@ from modelrollout.core.traffic import (
     Route,
     Routed,
     Shares,
+    WayBack,
+    way_back_in,
 )
 
 LARGEST_SKEW = timedelta(seconds=30)
@@ -133,6 +136,16 @@ class Case:
         """The shares that the route has, `None` where it has none of ours."""
         return self.seen.route.shares if isinstance(self.seen.route, Routed | Foreign) else None
 
+    @cached_property
+    def way_back(self) -> WayBack | None:
+        """The note that the route should carry, `None` where nothing has to be given back."""
+        return way_back_of(self.rollout)
+
+    @property
+    def way_back_seen(self) -> WayBack | None:
+        """The note that the route carries under this rollout's name, whoever's it is."""
+        return way_back_in(self.seen.route)
+
     @property
     def has_traffic(self) -> bool:
         """Whether the candidate should have requests or copies."""
@@ -187,20 +200,27 @@ def place_of(rollout: Rollout) -> Place | None:
     if rollout.traffic is None:
         return None
     if last := attempt_in_force(rollout):
-        baseline, candidate = last.baseline, last.candidate
-    elif wanted := rollout.wanted:
-        serving, candidate = serving_of(rollout), wanted
-        # It serves already: one backend has everything.
-        baseline = None if serving and serving.digest == candidate.digest else serving
-    else:
+        return _place(rollout, rollout.traffic, last.baseline, last.candidate)
+    if rollout.wanted is None:
         return None
-    return Place(
-        rollout.namespace,
-        rollout.name,
-        rollout.traffic,
-        baseline.service if baseline else None,
-        candidate.service,
-    )
+    serving = serving_of(rollout)
+    # It serves already: one backend has everything.
+    serves = serving is not None and serving.digest == rollout.wanted.digest
+    return _place(rollout, rollout.traffic, None if serves else serving, rollout.wanted)
+
+
+def _place(rollout: Rollout, traffic: Traffic, baseline: VersionStatus | None, candidate: VersionStatus) -> Place:
+    return Place(rollout.namespace, rollout.name, traffic, baseline.service if baseline else None, candidate.service)
+
+
+def way_back_of(rollout: Rollout) -> WayBack | None:
+    """Return the note for the route: while an attempt on top of a baseline gives its candidate anything."""
+    last = rollout.status.attempt
+    if last is None or last.outcome is not None or last.baseline is None:
+        return None
+    if Shares(last.target.candidate, last.target.mirror) == BASELINE_ONLY:
+        return None
+    return WayBack(rollout.uid, last.baseline.service, last.candidate.service)
 
 
 def is_under_way(rollout: Rollout) -> bool:

@@ -67,7 +67,7 @@ def unseen_gap(rollout: Rollout, route_kind: str, route_name: str, now: datetime
         return None
     attempt, step, _, policy = found
     since = last_look(attempt) or now
-    until = now - policy.ingest_delay
+    until = (now - policy.ingest_delay).replace(microsecond=0)
     if attempt.metrics_lost_since or until - since <= policy.freshness:
         return None
     return Gap(

@@ -8,6 +8,8 @@ from modelrollout.core.case import Case
 
 WORDS_KEPT = timedelta(minutes=1)
 """How old the words may be by which a person is called: the age of the newest sample moves in them, for example."""
+VALUES_KEPT = timedelta(minutes=5)
+"""How old the value of a query of the user's own may be: after a restart nothing but status says until when it was seen."""
 _CALLS = frozenset({"Held", "Stalled"})
 
 
@@ -20,9 +22,9 @@ def is_old_news(before: Case, status: ModelRolloutStatus) -> bool:
     if _have_grown(written, gates):
         return False
     age = before.now - min((gate.evaluated_at for gate in written), default=before.now)
-    if age < timedelta(0):  # Numbers of the future are of a clock that has been set back since.
-        return old == status
-    if age >= before.limits.status_refresh or (age >= WORDS_KEPT and _calls(old) != _calls(status)):
+    # Numbers of the future are of a clock that has been set back since.
+    is_young = timedelta(0) <= age < _longest_age(before, gates)
+    if not is_young or (age >= WORDS_KEPT and _calls(old) != _calls(status)):
         return old == status
     return bool(written) or old == status
 
@@ -58,6 +60,11 @@ def _have_grown(old: Sequence[GateStatus], new: Sequence[GateStatus]) -> bool:
             if any(found >= times * max(known, 0.5) for known, found in counts):
                 return True
     return False
+
+
+def _longest_age(case: Case, gates: Sequence[GateStatus]) -> timedelta:
+    is_any_value = any(gate.value is not None and gate.samples is None for gate in gates)
+    return min(case.limits.status_refresh, VALUES_KEPT) if is_any_value else case.limits.status_refresh
 
 
 def _calls(status: ModelRolloutStatus) -> list[Condition]:

@@ -15,6 +15,7 @@ from modelrollout.api.versions import ModelVersion
 from modelrollout.core.traffic import CANDIDATE_ONLY, Blocked, Capabilities, Shares
 
 DEFAULT_STEP_DURATION = timedelta(minutes=5)
+DRAIN = timedelta(minutes=5)
 DEFAULT_GATES = (Gate(name="errors", error_rate=ErrorRate(max=0.02, max_increase=0.25)),)
 
 
@@ -104,6 +105,7 @@ class Policy:
     on_metrics_lost: OnFail
     retain_baseline: timedelta
     unready_grace: timedelta
+    drain: timedelta
 
 
 def plan_of(spec: ModelRolloutSpec, *, has_baseline: bool) -> Plan:
@@ -141,6 +143,7 @@ def policy_of(spec: ModelRolloutSpec) -> Policy:
         on_metrics_lost=given.on_metrics_lost,
         retain_baseline=default(back.retain_baseline, timedelta(hours=24)),
         unready_grace=default(back.unready_grace, timedelta(seconds=30)),
+        drain=default(back.drain, DRAIN),
     )
 
 

@@ -49,11 +49,11 @@ class Applier:
             try:
                 await self._write_route(decision.write)
             except (Conflict, Gone, Refused, Unavailable) as error:
-                if isinstance(error, Refused):
-                    await self._tell(obj, (Event("Warning", "RouteRefused", "Write", str(error)),))
                 # Status says by now what has happened: a later pass would find nothing new to tell.
                 if refused is None:
                     await self._tell(obj, decision.events)
+                if isinstance(error, Refused):
+                    await self._tell(obj, (Event("Warning", "RouteRefused", "Write", str(error)),))
                 raise
         if refused:
             raise refused
@@ -82,15 +82,13 @@ class Applier:
         guard = write.guard
         for attempt in range(CONFLICTS_ALLOWED):
             try:
-                await driver.write(write.place, write.shares, guard)
+                await driver.write(write.place, write.shares, guard, write.way_back)
             except Conflict:
                 if not write.outranks or attempt == CONFLICTS_ALLOWED - 1:
                     raise
                 guard = await self._guard_now(write)
             else:
-                log.info(
-                    "route written", candidate_percent=str(write.shares.candidate), mirror=str(write.shares.mirror)
-                )
+                _log(write)
                 return
 
     async def _guard_now(self, write: RouteWrite) -> str | None:
@@ -127,6 +125,13 @@ def status_patch(stored: dict[str, Any], rollout: Rollout, new: dict[str, Any]) 
         foreign = before.keys() - known["attempt"].keys()
         kept["attempt"] = after | {key: before[key] for key in foreign if key not in after}
     return merge_patch(stored, kept)
+
+
+def _log(write: RouteWrite) -> None:
+    if write.shares is None:
+        log.info("way-back note written" if write.way_back else "way-back note taken away")
+    else:
+        log.info("route written", candidate_percent=str(write.shares.candidate), mirror=str(write.shares.mirror))
 
 
 def merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Notes:
     conflicts: int = 0
     leave_alone_until: float = 0.0
     writes_in_a_row: int = 0
+    patience_until: datetime | None = None
     written: Shares | None = None
     written_at: tuple[datetime, ...] = ()
     interrupt: asyncio.Event = field(default_factory=asyncio.Event)

@@ -39,6 +39,11 @@ class Drivers:
     grpc_route: Driver
     traefik_service: Driver
 
+    @property
+    def all(self) -> tuple[Driver, ...]:
+        """Return the drivers, one for each kind of routing object."""
+        return self.http_route, self.traefik_service
+
     def of(self, traffic: Traffic) -> Driver:
         """Return the driver for this kind of routing object."""
         if traffic.traefik_service:

@@ -30,6 +30,9 @@ class Store:
     def __len__(self) -> int:
         return len(self._objects)
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._objects
+
     def put(self, obj: dict[str, Any]) -> bool:
         """Keep the object if it is news; return whether it was."""
         uid = obj["metadata"]["uid"]

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -10,10 +11,13 @@ import structlog
 from modelrollout.core.case import Case, Limits, is_urgent
 from modelrollout.core.decide import decide
 from modelrollout.core.projection import Decision
+from modelrollout.core.rollout import Rollout
+from modelrollout.core.traffic import way_back_in
 from modelrollout.engine.apply import Applier
-from modelrollout.engine.memory import Memory, next_look
+from modelrollout.engine.memory import Memory, Notes, next_look
 from modelrollout.engine.observe import Interrupted, Observer
 from modelrollout.engine.ports import Clock, Cluster, Conflict, Gone, Refused, Telemetry, Unavailable
+from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Key, Store
 from modelrollout.engine.workqueue import Lane, WorkQueue
 
@@ -38,7 +42,7 @@ def most_of_a_namespace(workers: int) -> dict[Lane, int]:
 class Engine:
     """Objects in, passes out. `seen`, `dropped` and `touched` only take note; the workers do the rest."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing that the engine needs
         self,
         *,
         store: Store,
@@ -49,6 +53,7 @@ class Engine:
         clock: Clock,
         limits: Limits,
         telemetry: Telemetry,
+        returner: Returner,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -58,6 +63,7 @@ class Engine:
         self._clock = clock
         self._limits = limits
         self._telemetry = telemetry
+        self._returner = returner
         self._memory = Memory()
         self._is_working = False
         self._passes: dict[Key, float] = {}
@@ -75,11 +81,14 @@ class Engine:
         return is_news
 
     def dropped(self, obj: dict[str, Any]) -> None:
-        """Take note that a rollout is gone; its route keeps its last shares."""
-        key = obj["metadata"]["uid"]
-        self._store.drop(key)
-        self._queue.forget(key)
-        self._memory.drop(key)
+        """Take note that a rollout is gone; what its route still gives its candidate goes back."""
+        self._forget(obj["metadata"]["uid"])
+
+    def give_back(self) -> None:
+        """Give back what rollouts that were deleted unseen have left; to be called when all of them are listed."""
+        for key in self._returner.left():
+            if key not in self._store:
+                self._hurry(key)
 
     def touched(self, names: Iterable[tuple[str, str]]) -> None:
         """Take note that a Service or routing object of such a namespace and name has changed."""
@@ -98,6 +107,8 @@ class Engine:
         self._is_working = True
         for stored in self._store.all():
             self._wake(stored.rollout.uid)
+        if complete.is_set():
+            self.give_back()
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(URGENT_WORKERS):
@@ -108,6 +119,10 @@ class Engine:
         finally:
             self._is_working = False
             self._queue.clear()
+
+    def _hurry(self, key: Key) -> None:
+        if self._is_working:
+            self._queue.add(key, Lane.ROLLBACK)
 
     def _wake(self, key: Key) -> None:
         if not self._is_working:
@@ -143,7 +158,7 @@ class Engine:
         self._passes[key] = started = asyncio.get_running_loop().time()
         outcome = "ok"
         try:
-            await self._pass(key)
+            await (self._pass(key) if key in self._store else self._return(key))
             self._memory.succeeded(key)
         except Interrupted:
             outcome = "interrupted"
@@ -160,7 +175,7 @@ class Engine:
         except Refused as error:
             outcome = "refused"
             log.error("pass refused by the API server", error=str(error))  # noqa: TRY400 - its sentence is enough
-            self._back_off(key)
+            self._back_off(key, refused=True)
         except Exception:
             outcome = "bug"
             log.exception("pass failed")
@@ -177,23 +192,47 @@ class Engine:
             namespace=rollout.namespace, name=rollout.name, uid=key, attempt=attempt.number if attempt else 0
         )
         notes = self._memory.of(rollout)
+        if self._must_wait(key, rollout, notes):
+            return
         notes.interrupt.clear()  # This pass knows of every rollback asked for so far; later ones set it again.
         now = self._clock()
         seen = await self._observer.observe(rollout, notes, now)
+        if (left := way_back_in(seen.route)) and left.uid not in self._store:
+            self._hurry(left.uid)  # Of a deleted rollout of this name: ours waits for it.
         decision = decide(Case(rollout, seen, self._clock(), self._limits))
         await self._applier.apply(obj, rollout, decision)
         self._telemetry.decided(rollout.status, decision.status)
         notes.note_write(decision.write, seen.route, now)
         self._plan_next(key, decision)
 
+    def _must_wait(self, key: Key, rollout: Rollout, notes: Notes) -> bool:
+        """Whether a race is being waited out, though the other side's write has woken us; people are heard at once."""
+        until, notes.patience_until = notes.patience_until, None
+        left = (until - self._clock()).total_seconds() if until else 0.0
+        if not 0 < left <= LONGEST_BACKOFF or is_urgent(rollout) or rollout.status.control:
+            return False
+        notes.patience_until = until
+        self._queue.add_after(key, left)
+        return True
+
+    async def _return(self, key: Key) -> None:
+        structlog.contextvars.bind_contextvars(uid=key)
+        again = await self._returner.give_back(key)
+        self._memory.drop(key)
+        if again:
+            self._queue.add_after(key, again)
+
     def _plan_next(self, key: Key, decision: Decision) -> None:
         now = self._clock()
         rollout = self._store.get(key).rollout
         notes = self._memory.of(rollout)
         at = decision.look_again_at
-        if notes.writes_in_a_row > WRITES_AT_ONCE:
+        if decision.write and (notes.writes_in_a_row > WRITES_AT_ONCE or notes.is_contested(now)):
             # Something undoes what we write, under our own name: another operator. Do not race it.
-            self._queue.add_after(key, min(LONGEST_BACKOFF, 0.1 * 2 ** min(notes.writes_in_a_row, 20)))
+            rounds = 20 if notes.is_contested(now) else min(notes.writes_in_a_row, 20)
+            patience = min(LONGEST_BACKOFF, 0.1 * 2**rounds)
+            notes.patience_until = now + timedelta(seconds=patience)
+            self._queue.add_after(key, patience)
         elif decision.write or (at is not None and at <= now):
             # Read back what was written, in the lane that the rollout is in.
             self._queue.add(key, _lane(urgent=is_urgent(rollout)))
@@ -227,13 +266,13 @@ class Engine:
         else:  # What we are told is old, or somebody writes all the time: asking faster makes it no newer.
             self._queue.add_after(key, _backoff(in_a_row - CONFLICTS_AT_ONCE, urgent=urgent), _lane(urgent=urgent))
 
-    def _back_off(self, key: Key, at_least: float = 0.0) -> None:
-        """Come back later: exponentially, with jitter; a rollback comes back within two seconds."""
+    def _back_off(self, key: Key, at_least: float = 0.0, *, refused: bool = False) -> None:
+        """Come back later: exponentially, with jitter; a rollback comes back within two seconds.
+
+        So does what a deleted rollout has left, unless it is refused: its namespace may be on its way out.
+        """
         failures = self._memory.failed(key)
-        try:
-            urgent = is_urgent(self._store.get(key).rollout)
-        except Gone:
-            return
+        urgent = is_urgent(self._store.get(key).rollout) if key in self._store else not refused
         wait = _backoff(failures, urgent=urgent)
         if at_least:
             self._memory.leave_alone(key, asyncio.get_running_loop().time() + at_least)
@@ -243,6 +282,7 @@ class Engine:
         self._store.drop(key)
         self._memory.drop(key)
         self._queue.forget(key)
+        self._hurry(key)
 
 
 def _lane(*, urgent: bool) -> Lane:

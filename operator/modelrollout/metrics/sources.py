@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -18,7 +18,7 @@ from modelrollout.metrics.answers import number_of
 from modelrollout.metrics.batches import Batches
 from modelrollout.metrics.clocks import SourceClock
 from modelrollout.metrics.config import SourceConfig
-from modelrollout.metrics.counting import Look, ask_age, counting_of, judged_series, staleness
+from modelrollout.metrics.counting import Ask, Look, ask_age, counting_of, judged_series, staleness
 from modelrollout.metrics.presets import Signals, signals_of
 from modelrollout.metrics.prometheus import OnCall, PrometheusSource
 from modelrollout.metrics.queries import PromQL
@@ -86,10 +86,10 @@ class Sources:
         label, limit = self._configs[name].namespace_label, self._configs[name].timeout
         try:
             requests = signals_of(gap.metrics, gap.candidate, label).requests
-            asked = queries.coverage(requests, gap.length, gap.freshness)
+            look = self._look(name, gap.candidate, gap.until, gap.length)
+            query = queries.coverage(requests, gap.length, gap.freshness)
             async with asyncio.timeout(limit / timedelta(seconds=1)):
-                answer = await self._batches[name].ask_alone(asked, gap.until)
-                found = answer if isinstance(answer, NoData) else number_of(answer, name, what="what it saw")
+                (found,) = await look.numbers([Ask(query, "what it saw")])
         except TimeoutError:
             return NoData(Unknown.TIMED_OUT, f"source {name} did not answer within {render_duration(limit)}")
         except ValueError as error:
@@ -108,11 +108,14 @@ class Sources:
         name, gate = question.metrics.source, question.gate
         if problem := await self._watches[name].problem():
             return problem
-        asker = f"{question.candidate.namespace}/{question.candidate.route_name}"
-        look = Look(name, self._batches[name], asker, question.until, question.until - question.since)
+        look = self._look(name, question.candidate, question.until, question.until - question.since)
         if gate.value is not None:
             return await _measured(look, gate.name, gate.value)
         return await _counted(look, question, self._configs[name].namespace_label)
+
+    def _look(self, name: str, candidate: Track, until: datetime, window: timedelta) -> Look:
+        asker = f"{candidate.namespace}/{candidate.route_name}"
+        return Look(name, self._batches[name], asker, until, window)
 
 
 def _missing(gate: Gate, signals: Signals, config: SourceConfig) -> Blocked | None:
