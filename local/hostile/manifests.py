@@ -50,6 +50,8 @@ def _tell_versions_apart(made: Manifest) -> None:
 
 def _mend_traffic(traffic: Manifest) -> None:
     route = traffic.get("httpRoute")
+    for number, parent in enumerate((route or {}).get("parentRefs", [])):
+        parent["name"] = f"p{number}{parent['name'][2:]}"  # No Gateway twice.
     if route and "adopt" in route:
         route.pop("hostnames", None)
         route.pop("path", None)
