@@ -49,12 +49,12 @@ def _tell_versions_apart(made: Manifest) -> None:
 
 
 def _mend_traffic(traffic: Manifest) -> None:
-    route = traffic.get("httpRoute")
-    for number, parent in enumerate((route or {}).get("parentRefs", [])):
-        parent["name"] = f"p{number}{parent['name'][2:]}"  # No Gateway twice.
-    if route and "adopt" in route:
-        route.pop("hostnames", None)
-        route.pop("path", None)
+    for route in (traffic.get("httpRoute"), traffic.get("grpcRoute")):
+        for number, parent in enumerate((route or {}).get("parentRefs", [])):
+            parent["name"] = f"p{number}{parent['name'][2:]}"  # No Gateway twice: the route's own rules refuse that.
+        if route and "adopt" in route:
+            for field in ("hostnames", "path", "service", "method"):
+                route.pop(field, None)
 
 
 def _mend_metrics(metrics: Manifest, picks: random.Random, size: Size) -> None:

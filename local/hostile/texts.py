@@ -85,6 +85,8 @@ RULES: Mapping[str, Maker] = {
     "self.matches('^([*][.])?": lambda picks, size, longest: picks.choice(["*.", ""]) + _subdomain(picks, size, longest - 2),
     "self.matches('^[A-Za-z0-9]([A-Za-z0-9._+-]*": _repeated("Z+._-0", ending="0"),
     "self.matches('^/[-A-Za-z0-9/._~": _repeated("a~!$&*+,;=:@.b", beginning="/"),
+    "self.matches('^[A-Za-z_][A-Za-z0-9_]*([.]": _repeated("_.a", beginning="_", ending="Z"),
+    "self.matches('^[A-Za-z_][A-Za-z0-9_]*$')": _repeated("_Z0", beginning="_"),
     "self.matches('^[a-zA-Z_][a-zA-Z0-9_]*$')": _repeated("_a0", beginning="_"),
     "self.matches('^[a-zA-Z_:][a-zA-Z0-9_:]*$')": _repeated("_:0", beginning=":"),
 }  # fmt: skip

@@ -205,11 +205,6 @@ ON_CREATE = (
     Refusal("a query beyond its length", {"spec.gates.2.value.query": "x" * 2049}, "may not be more than 2048"),
     Refusal("an empty query", {"spec.gates.2.value.query": ""}, "should be at least 1 chars long"),
     Refusal("another onFail", {"spec.gates.0.onFail": "Ignore"}, 'supported values: "Rollback", "Hold"'),
-    Refusal(
-        "one Gateway twice",
-        {"spec.traffic.httpRoute.parentRefs": [{"name": "edge"}, {"name": "edge", "sectionName": "https"}]},
-        "two parentRefs name one Gateway",
-    ),
     # Metrics
     Refusal(
         "preset custom without metrics",

@@ -60,20 +60,7 @@ class HTTPRouteTraffic(Model):
     )
 
     parent_refs: list[ParentRef] | None = Field(
-        None,
-        min_length=1,
-        max_length=8,
-        description="Gateways that serve the route the operator owns.",
-        json_schema_extra=rules(
-            rule(
-                # The HTTPRoute's own rule, which would otherwise refuse the route instead of the rollout.
-                # No `has(…) == has(…)`: the API server takes two truths for texts of any length, and refuses the CRD.
-                "self.all(p, self.exists_one(q, q.name == p.name && (has(q.namespace) && has(p.namespace) ?"
-                " q.namespace == p.namespace : !has(q.namespace) && !has(p.namespace)) && (!has(p.sectionName) ||"
-                " !has(q.sectionName) || q.sectionName == p.sectionName)))",
-                "two parentRefs name one Gateway: name it once, or give each a sectionName of its own",
-            )
-        ),
+        None, min_length=1, max_length=8, description="Gateways that serve the route the operator owns."
     )
     hostnames: list[Hostname] | None = Field(
         None, min_length=1, max_length=16, description="Hosts the route answers for."
