@@ -23,7 +23,7 @@ MERGE = "application/merge-patch+json"
 
 def create_all(scene: Scene) -> list[str]:
     """Create hostile rollouts, some of them twice: as they are, and with a status that a person has written."""
-    names = []
+    names: list[str] = []
     for size, seed in WANTED:
         made = manifests.manifest(seed, size, namespace=scene.namespace, name=f"h{len(names)}")
         # A Service that exists lets it come further than the first refusal.
