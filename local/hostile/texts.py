@@ -74,6 +74,7 @@ def _label(picks: random.Random, size: Size, longest: int) -> str:
 RULES: Mapping[str, Maker] = {
     # What a rule's expression begins with, to a text that it holds for.
     "self != '' && self.matches('^([0-9]{1,4}d)?": _chosen("0s", "9999d99999h999999m99999s", "1ms", "99999999ms", "99999999s", "0d0h0m0s0ms"),
+    "self.matches('^[0-9]{1,5}[smh]$')": _chosen("0s", "86400s", "24h", "1440m", "00000h"),
     "self.matches('^[0-9]{1,4}[smh]$')": _chosen("1s", "3600s", "1h", "60m", "0001s", "0060m"),
     "self.matches('^[0-9]{1,4}([.][0-9]{1,4})?%$') &&": _chosen("0.0001%", "99.9999%", "0001.5%", "50%", "99.99%"),
     "self.matches('^[0-9]{1,4}([.][0-9]{1,4})?%$')": _chosen("0%", "9999.9999%", "0.0001%", "00%"),

@@ -4,6 +4,7 @@ import asyncio
 
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
+from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Store
 from modelrollout.engine.worker import Engine
 from modelrollout.engine.workqueue import WorkQueue
@@ -22,7 +23,7 @@ class Standby:
         self._complete.set()
         self.queue = WorkQueue()
         store = Store()
-        drivers = Drivers(http_route=stage.driver, traefik_service=stage.driver)
+        drivers = Drivers(http_route=stage.driver, grpc_route=stage.driver, traefik_service=stage.driver)
         self.engine = Engine(
             store=store,
             queue=self.queue,
@@ -32,6 +33,7 @@ class Standby:
             clock=virtual_now,
             limits=LIMITS,
             telemetry=stage.telemetry,
+            returner=Returner(drivers=drivers, cluster=stage.api),
         )
 
     def hear(self) -> None:

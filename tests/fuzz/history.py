@@ -17,6 +17,7 @@ from modelrollout.core.case import Case, Limits, Observed, is_under_way, is_urge
 from modelrollout.core.decide import decide
 from modelrollout.core.evidence import Answer, Counted, Measured, NoData, Question, Unknown
 from modelrollout.core.looking import judge_all, questions
+from modelrollout.core.projection import RouteWrite
 from modelrollout.core.rollout import parse_rollout
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import (
@@ -29,6 +30,7 @@ from modelrollout.core.traffic import (
     Routed,
     Shares,
     Unmanaged,
+    WayBack,
 )
 from modelrollout.engine.memory import Memory, next_look
 
@@ -124,6 +126,7 @@ class History:
     weights: dict[str, Percent] = field(default_factory=dict)
     mirror: tuple[str, Percent] | None = None
     writer: str = ""
+    way_back: WayBack | None = None
     route: str = "gone"
     endpoints: dict[str, Endpoints] = field(default_factory=dict)
     counts: tuple[int, int, int, int] = (1000, 0, 1000, 0)
@@ -213,11 +216,15 @@ class History:
         self.status = json.loads(json.dumps(decision.status.render()))
         assert not parse_rollout({"metadata": meta, "spec": self.spec, "status": self.status}).ignored
         if decision.write:
-            self._write(decision.write.place, decision.write.shares)
+            self._write(decision.write)
         return decision.write is not None or before != self.status
 
-    def _write(self, place: Place, shares: Shares) -> None:
+    def _write(self, write: RouteWrite) -> None:
+        place, shares = write.place, write.shares
         if self.route == "blocked":
+            return
+        self.way_back = write.way_back
+        if shares is None:
             return
         self.weights = {place.candidate.name: shares.candidate}
         if place.baseline:
@@ -228,21 +235,23 @@ class History:
 
     def _seen(self, place: Place) -> Route:
         if self.route == "gone":
+            self.way_back = None
             return Unmanaged()
         if self.route == "blocked":
             return Blocked("RouteExists", "it is not ours")
         known = {service.name for service in (place.baseline, place.candidate) if service}
         given = {name for name, weight in self.weights.items() if weight > NONE}
         if self.route == "other" or not given <= known or (self.mirror and self.mirror[0] != place.candidate.name):
-            return Foreign(None, "kubectl", "9", "it gives weight to others")
+            return Foreign(None, "kubectl", "9", "it gives weight to others", self.way_back)
         mirror = self.mirror[1] if self.mirror else NONE
         shares = Shares(self.weights.get(place.candidate.name, NONE), mirror)
         if self.writer != OPERATOR:
-            return Foreign(shares, self.writer, "9")
+            return Foreign(shares, self.writer, "9", way_back=self.way_back)
         acceptance = {"rejected": Acceptance.REJECTED, "waiting": Acceptance.WAITING}.get(
             self.route, Acceptance.ACCEPTED
         )
-        return Routed(shares, "9", acceptance, "Gateway says no" if acceptance is Acceptance.REJECTED else "")
+        detail = "Gateway says no" if acceptance is Acceptance.REJECTED else ""
+        return Routed(shares, "9", acceptance, detail, self.way_back)
 
     def _ready(self, service: ServiceRef) -> Endpoints:
         return self.endpoints.get(service.name.removeprefix("fraud-"), self.endpoints.get("", Endpoints.READY))

@@ -84,7 +84,7 @@ def _obeys_a_rollback(case: Case, decision: Decision) -> None:
 
 def _gives_weight_to_the_ready_alone(case: Case, decision: Decision) -> None:
     write = decision.write
-    if write is None:
+    if write is None or write.shares is None:
         return
     assert write.place.baseline or write.shares == CANDIDATE_ONLY
     now = case.seen.route.shares if isinstance(case.seen.route, Routed | Foreign) else None
