@@ -10,7 +10,7 @@ export PYTHONUNBUFFERED := 1
 export OPENBLAS_NUM_THREADS := 1
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test unit check format bench image release lint-chart kind lock generate clean
+.PHONY: help setup demo test unit check format bench soak fuzz image release lint-chart kind lock generate clean
 
 help:  ## Show what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,13 @@ bench: $(STAMP)  ## Measure how fast edits and bad samples reach the route, and 
 	@$(BIN)/python -m local.build kube
 	@$(BIN)/python -m local.bench $(ARGS)
 
+soak: $(STAMP)  ## Let rollouts come and go for an hour and judge what grows, sticks or goes stale (SOAK_MINUTES=60).
+	@$(BIN)/python -m local.build kube
+	@$(BIN)/python -m local.soak $(ARGS)
+
+fuzz: $(STAMP)  ## Fuzz parsers and decisions, guided by coverage (FUZZ_SECONDS=60 for each target).
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 image: $(STAMP)  ## Build the image with docker, podman or buildah (BASE=debian: from Debian packages; IMAGE_ARGS for the builder).
 	@$(BIN)/python -m local.release.image $(if $(BASE),--base $(BASE)) -- $(IMAGE_ARGS)
 
@@ -68,9 +75,8 @@ generate: $(STAMP)  ## Write crds/, the chart's copy of them, and docs/api.md fr
 	@$(BIN)/python -m modelrollout.api.crd --write
 	@$(BIN)/python -m modelrollout.api.reference --write
 
-kind: $(STAMP)  ## Say what runs on kind today.
-	@echo "kind-config.yaml makes the cluster and make image the image; bringing both together comes with the next release:"
-	@echo "  kind create cluster --config kind-config.yaml"
+kind: $(STAMP)  ## The demo on a cluster of kind's (needs docker, kind, kubectl, helm; ARGS=--dry-run prints what it does).
+	@$(BIN)/python -m local.kind $(ARGS)
 
 lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml (needs uv).
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --all-extras --upgrade --quiet \

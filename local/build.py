@@ -28,13 +28,14 @@ from local.targets import (
     PROMETHEUS_OPERATOR,
     TARGETS,
     TRAEFIK,
+    TRAEFIK_ROLES,
     Definitions,
     Target,
 )
 
 _ENVTEST = ("etcd", "kube-apiserver", "kubectl", "kube-controller-manager")
 _DEFINITIONS = {
-    "kube": (GATEWAY_API, TRAEFIK),
+    "kube": (GATEWAY_API, TRAEFIK, TRAEFIK_ROLES),
     "envoy-gateway": (ENVOY_GATEWAY,),
     "kubeconform": (PROMETHEUS_OPERATOR,),
 }
@@ -60,7 +61,7 @@ def find_programs(names: Iterable[str]) -> dict[str, Path]:
 
 
 def find_definitions(definitions: Definitions) -> Path:
-    """Return a JSON file with a list of custom resource definitions, taken from their Go module.
+    """Return a JSON file with a list of manifests, taken from their Go module.
 
     Raises:
         BuildFailed: the module cannot be fetched, or is not the one whose checksum is pinned.
@@ -148,7 +149,7 @@ def _read_definitions(definitions: Definitions) -> list[object]:
         raise BuildFailed(f"{definitions.module} has checksum {fetched['Sum']}, pinned is {definitions.checksum}")
     files = sorted(Path(fetched["Dir"]).glob(definitions.pattern))
     documents = [one for file in files for one in yaml.load_all(file.read_text(), yaml.CSafeLoader)]
-    return [one for one in documents if one and one["kind"] == "CustomResourceDefinition"]
+    return [one for one in documents if one and one["kind"] == definitions.kind]
 
 
 def _write_atomically(path: Path, text: str) -> None:

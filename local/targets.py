@@ -61,13 +61,15 @@ TARGETS = {
 
 @dataclass(frozen=True)
 class Definitions:
-    """Custom resource definitions inside a Go module, pinned by version and by the module's checksum."""
+    """Manifests inside a Go module, pinned by version and by the module's checksum."""
 
     name: str
     module: str
     checksum: str
     pattern: str
     """Glob under the module's root."""
+    kind: str = "CustomResourceDefinition"
+    """What of the files is taken."""
 
 
 GATEWAY_API = Definitions(
@@ -81,6 +83,13 @@ TRAEFIK = Definitions(
     "github.com/traefik/traefik/v3@v3.7.13",
     "h1:T8wy9KuaFzCkmXCqAzDy7t73pBDR1DHrJe3pqXpNXTw=",
     "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml",
+)
+TRAEFIK_ROLES = Definitions(
+    "traefik-roles",
+    TRAEFIK.module,
+    TRAEFIK.checksum,
+    "docs/content/reference/dynamic-configuration/kubernetes-[cg]*-rbac.yml",
+    kind="ClusterRole",
 )
 ENVOY_GATEWAY = Definitions(
     "envoy-gateway",

@@ -16,15 +16,15 @@ BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75
 """Upper bounds of the duration histograms; a latency gate's threshold should be one of them."""
 
 _ADDRESS = f"{PREFIX}.2.1"
-_PORT = 8000
+PORT, METRICS_PORT = 8000, 9100
 _NAME, _NAMESPACE = "traefik", "gateway"
 
 
 class Traefik:
     """One gateway, Gateway `traefik` in the namespace `gateway`, that takes routes from every namespace."""
 
-    url = f"http://{_ADDRESS}:{_PORT}"
-    metrics_address = f"{_ADDRESS}:9100"
+    url = f"http://{_ADDRESS}:{PORT}"
+    metrics_address = f"{_ADDRESS}:{METRICS_PORT}"
     metrics_url = f"http://{metrics_address}/metrics"
 
     def __init__(self, processes: Processes, data: Path, api: Api) -> None:
@@ -36,14 +36,14 @@ class Traefik:
     def start(self, program: Path, kubeconfig: Path, throttle: timedelta) -> None:
         """Start it; changes of routes are taken up at most once every `throttle`."""
         config = self._data / "traefik.yaml"
-        config.write_text(yaml.safe_dump(_configuration(throttle)))
-        self._api.apply(_OBJECTS)
+        config.write_text(yaml.safe_dump(configuration(throttle, _ADDRESS)))
+        self._api.apply(GATEWAY_OBJECTS)
         environment = {"KUBECONFIG": str(kubeconfig)}
         self._process = self._processes.spawn("traefik", [program, f"--configfile={config}"], environment=environment)
 
     def wait(self) -> None:
         """Return once the Gateway is programmed, so that routes attached to it will be served."""
-        gateway = self._api.path_of(_OBJECTS[-1])
+        gateway = self._api.path_of(GATEWAY_OBJECTS[-1])
 
         def is_programmed() -> bool:
             conditions = self._api.call("GET", gateway).get("status", {}).get("conditions", [])
@@ -80,9 +80,10 @@ def _discovered(api: Api, path: str) -> set[str]:
         return set()
 
 
-def _configuration(throttle: timedelta) -> Object:
+def configuration(throttle: timedelta, address: str) -> Object:
+    """Return the static configuration of a Traefik that listens on an address, or on every one when empty."""
     return {
-        "entryPoints": {"web": {"address": f"{_ADDRESS}:{_PORT}"}, "metrics": {"address": f"{_ADDRESS}:9100"}},
+        "entryPoints": {"web": {"address": f"{address}:{PORT}"}, "metrics": {"address": f"{address}:{METRICS_PORT}"}},
         "providers": {
             "providersThrottleDuration": f"{throttle / timedelta(milliseconds=1):.0f}ms",
             "kubernetesGateway": {"throttleDuration": "0s"},
@@ -102,7 +103,7 @@ def _configuration(throttle: timedelta) -> Object:
     }
 
 
-_OBJECTS: tuple[Object, ...] = (
+GATEWAY_OBJECTS: tuple[Object, ...] = (
     {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMESPACE}},
     {
         "apiVersion": "gateway.networking.k8s.io/v1",
@@ -118,7 +119,7 @@ _OBJECTS: tuple[Object, ...] = (
             "gatewayClassName": "traefik",
             # Traefik serves a listener on the entry point of the same port.
             "listeners": [
-                {"name": "http", "protocol": "HTTP", "port": _PORT, "allowedRoutes": {"namespaces": {"from": "All"}}}
+                {"name": "http", "protocol": "HTTP", "port": PORT, "allowedRoutes": {"namespaces": {"from": "All"}}}
             ],
         },
     },

@@ -3,13 +3,17 @@
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import hypothesis
 import pytest
 
+from local.build import find_definitions, find_programs
 from local.cluster import LocalCluster, Parts, prepare
 from local.envoy_gateway import EnvoyGateway
 from local.namespace import Namespace
+from local.python_tool import find_python_tool
+from local.targets import PROMETHEUS_OPERATOR
 
 # numpy's threads would keep an unprivileged process out of its network namespace.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -25,11 +29,33 @@ _PARTS = Parts(traefik=True, prometheus=True, helm=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Move the session into its network namespace before any test can start a thread."""
     needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    if "cluster" in needed and not session.config.option.collectonly:
-        capture = session.config.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled():  # a first build takes minutes and shows its progress
+    if session.config.option.collectonly:
+        return
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():  # a first build takes minutes and shows its progress
+        _find_scanners(needed)
+        if "cluster" in needed:
             parts = replace(_PARTS, envoy_gateway="envoy_gateway" in needed)
             session.config.stash[_NETWORK] = prepare(parts)
+
+
+def _find_scanners(needed: set[str]) -> None:
+    """Have what looks at manifests built: in the session's network nothing can be fetched."""
+    if "kubeconform" in needed:
+        find_programs(["kubeconform"])
+        find_definitions(PROMETHEUS_OPERATOR)
+    if "checkov" in needed:
+        find_python_tool("checkov")
+
+
+@pytest.fixture(scope="session")
+def kubeconform() -> Path:
+    return find_programs(["kubeconform"])["kubeconform"]
+
+
+@pytest.fixture(scope="session")
+def checkov() -> Path:
+    return find_python_tool("checkov")
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def read_sample(pid: int, url: str) -> Sample:
         passes=passes,
         api_calls=int(sums["modelrollout_api_call_seconds_count"]),
         queries=int(sums["modelrollout_metrics_query_seconds_count"]),
-        missed=int(sums["modelrollout_missed_changes_total"]),
+        missed=int(sums["modelrollout_watch_missed_total"]),
     )
 
 

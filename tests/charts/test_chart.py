@@ -13,6 +13,7 @@ from tests.support.chart import CHART, Values, install_crds, render
 
 pytestmark = pytest.mark.cluster
 
+NAMESPACE = "ops"
 EVERYTHING: Values = {
     "image": {"repository": "registry.example.com/modelrollout", "digest": f"sha256:{'0' * 64}"},
     "imagePullSecrets": [{"name": "registry"}],
@@ -56,7 +57,6 @@ EVERYTHING: Values = {
     "extraVolumes": [{"name": "metrics", "secret": {"secretName": "metrics"}}],
     "extraVolumeMounts": [{"name": "metrics", "mountPath": "/etc/modelrollout", "readOnly": True}],
 }
-NAMESPACE = "ops"
 
 
 def deployment(cluster: LocalCluster, values: Values) -> dict[str, Any]:
@@ -70,7 +70,13 @@ def container(cluster: LocalCluster, values: Values) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("values", [pytest.param({}, id="defaults"), pytest.param(EVERYTHING, id="everything")])
+TWO: Values = {**EVERYTHING, "replicas": 2, "settings": {"leaseDuration": "4s"}}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [pytest.param({}, id="defaults"), pytest.param(EVERYTHING, id="everything"), pytest.param(TWO, id="two replicas")],
+)
 def test_the_api_server_takes_every_object_as_it_stands(cluster: LocalCluster, values: Values) -> None:
     install_crds(cluster)
     for name in (NAMESPACE, "team-a", "team-b"):
@@ -101,8 +107,19 @@ def test_the_api_server_takes_every_object_as_it_stands(cluster: LocalCluster, v
                 "log_format": "text",
                 "log_level": "debug",
                 "identity": "blue",
+                "leader_election": False,
             },
             id="everything",
+        ),
+        pytest.param(
+            TWO,
+            {
+                "leader_election": True,
+                "lease_name": "modelrollout",
+                "lease_namespace": NAMESPACE,
+                "lease_duration": timedelta(seconds=4),
+            },
+            id="two replicas",
         ),
     ],
 )
@@ -163,7 +180,8 @@ def test_the_pod_meets_the_restricted_standard(cluster: LocalCluster) -> None:
         pytest.param({"metricsSources": {"default": {}}}, id="a source without address"),
         pytest.param({"settings": {"minInterval": "10"}}, id="a duration without unit"),
         pytest.param({"image": {"repository": "x", "digest": "latest"}}, id="a digest that is none"),
-        pytest.param({"replicas": 2}, id="more replicas than there may be"),
+        pytest.param({"replicas": 6}, id="more replicas than there may be"),
+        pytest.param({"settings": {"leaseDuration": "1m"}}, id="a lease that is not in seconds"),
         pytest.param({"networkPolicy": {"apiServer": {"ports": ["https"]}}}, id="a port without number"),
         pytest.param({"networkPolicy": {"dns": {"to": [{"cidr": "10.0.0.1/32"}]}}}, id="a peer that is none"),
         pytest.param({"resources": {"limit": {"memory": "1Gi"}}}, id="misspelt limits"),

@@ -1,5 +1,6 @@
 """What the chart adds around the operator: who reaches whom, disruption, scraping; and that its values are all described."""
 
+import base64
 import json
 from typing import Any
 
@@ -70,6 +71,47 @@ def test_each_way_out_can_be_narrowed(cluster: LocalCluster):
     ]
 
 
+def test_the_token_is_mounted_in_the_operators_pod_alone_and_for_an_hour(cluster: LocalCluster):
+    (deployment,), (account,) = (of_kind(cluster, kind, {}) for kind in ("Deployment", "ServiceAccount"))
+    pod = deployment["spec"]["template"]["spec"]
+    (token,) = (
+        source["serviceAccountToken"]
+        for volume in pod["volumes"]
+        for source in volume.get("projected", {}).get("sources", [])
+        if "serviceAccountToken" in source
+    )
+
+    assert (account["automountServiceAccountToken"], pod["automountServiceAccountToken"]) == (False, False)
+    # Of 3607 seconds, what the usual mount asks for, the API server makes a year.
+    assert token == {"path": "token", "expirationSeconds": 3600}
+
+
+@pytest.mark.parametrize(("seconds", "lasts"), [(3600, 3600), (3607, 365 * 24 * 3600)])
+def test_the_api_server_makes_a_year_of_the_usual_mounts_token_and_not_of_ours(
+    cluster: LocalCluster, namespace: str, seconds: int, lasts: int
+):
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "one", "namespace": namespace}}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "one", "namespace": namespace},
+        "spec": {"serviceAccountName": "one", "containers": [{"name": "one", "image": "one:1"}]},
+    }
+    _, made = cluster.apply([account, pod])
+    bound = {"kind": "Pod", "apiVersion": "v1", "name": "one", "uid": made["metadata"]["uid"]}
+    request = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"expirationSeconds": seconds, "boundObjectRef": bound},
+    }
+
+    answer = cluster.api.call("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/one/token", request)
+
+    claims = answer["status"]["token"].split(".")[1]
+    content = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+    assert content["exp"] - content["iat"] == pytest.approx(lasts, abs=60)
+
+
 def test_nobody_reaches_anything_but_the_metrics(cluster: LocalCluster):
     (deployment,) = of_kind(cluster, "Deployment", {})
     spec = policy(cluster, {"networkPolicy": {"scrapers": [{"podSelector": {}}]}})
@@ -87,16 +129,37 @@ def test_a_budget_never_keeps_the_node_of_the_only_replica_from_being_drained(cl
     assert of_kind(cluster, "PodDisruptionBudget", {}) == []
 
 
-def test_two_replicas_once_they_are_allowed_have_a_budget_and_roll(cluster: LocalCluster):
-    version = cluster.api.call("GET", "/version")["gitVersion"]
-    text = cluster.helm(
-        "template", "modelrollout", str(CHART), "--kube-version", version, "--skip-schema-validation",
-        "--set", "replicas=2",
-    )  # fmt: skip
-    objects = {one["kind"]: one["spec"] for one in yaml.safe_load_all(text) if one and "spec" in one}
+def test_two_replicas_have_a_budget_roll_and_prefer_two_nodes(cluster: LocalCluster):
+    objects = {one["kind"]: one["spec"] for one in render(cluster, {"replicas": 2}, "ops") if "spec" in one}
+    selector = objects["Deployment"]["selector"]
 
-    assert objects["PodDisruptionBudget"] == {"maxUnavailable": 1, "selector": objects["Deployment"]["selector"]}
+    assert objects["PodDisruptionBudget"] == {"maxUnavailable": 1, "selector": selector}
     assert objects["Deployment"]["strategy"] == {"type": "RollingUpdate"}
+    assert objects["Deployment"]["template"]["spec"]["affinity"] == {
+        "podAntiAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {
+                    "weight": 100,
+                    "podAffinityTerm": {"topologyKey": "kubernetes.io/hostname", "labelSelector": selector},
+                }
+            ]
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "rules"),
+    [
+        pytest.param({"affinity": {"nodeAffinity": {}}}, {"nodeAffinity"}, id="one replica"),
+        pytest.param(
+            {"replicas": 2, "affinity": {"nodeAffinity": {}}}, {"nodeAffinity", "podAntiAffinity"}, id="two replicas"
+        ),
+    ],
+)
+def test_a_given_affinity_is_kept(cluster: LocalCluster, values: Values, rules: set[str]):
+    (deployment,) = of_kind(cluster, "Deployment", values)
+
+    assert deployment["spec"]["template"]["spec"]["affinity"].keys() == rules
 
 
 def test_the_operator_can_be_stopped_by_a_value(cluster: LocalCluster):

@@ -34,17 +34,22 @@ ON_CALL = {
     ("modelrollout.dev", "modelrollouts"): READ,
     ("modelrollout.dev", "modelrollouts/status"): {"get", "patch"},
 }
+LEASE = {
+    ("coordination.k8s.io", "leases"): {"create"},
+    ("coordination.k8s.io", "leases/modelrollout"): {"get", "patch"},
+}
 Grants = dict[tuple[str, str], set[str]]
 
 
 def grants(role: Mapping[str, Any]) -> Grants:
-    """What a role allows: verbs by API group and resource."""
+    """What a role allows: verbs by API group and resource, and by name where it is bound to one."""
     found: Grants = {}
     for rule in role["rules"]:
-        assert rule.keys() == {"apiGroups", "resources", "verbs"}
+        assert rule.keys() - {"resourceNames"} == {"apiGroups", "resources", "verbs"}
         for group in rule["apiGroups"]:
             for resource in rule["resources"]:
-                found.setdefault((group, resource), set()).update(rule["verbs"])
+                for name in rule.get("resourceNames", [""]):
+                    found.setdefault((group, f"{resource}/{name}".rstrip("/")), set()).update(rule["verbs"])
     return found
 
 
@@ -73,10 +78,19 @@ def test_the_operator_of_two_namespaces_may_do_this_there_and_no_more(cluster: L
     }
 
 
+@pytest.mark.parametrize("namespaces", [[], ["a"], ["ops"]])
+def test_several_replicas_may_also_have_their_one_lease(cluster: LocalCluster, namespaces: list[str]) -> None:
+    one = roles(render(cluster, {"namespaces": namespaces}, "ops"))
+    two = roles(render(cluster, {"namespaces": namespaces, "replicas": 2}, "ops"))
+
+    assert two == {**one, ("Role", "modelrollout-lease", "ops"): LEASE}
+
+
 @pytest.mark.parametrize(
     "values",
     [
         pytest.param({}, id="the whole cluster"),
+        pytest.param({"replicas": 2}, id="two replicas"),
         pytest.param({"namespaces": ["a"]}, id="one namespace"),
         pytest.param(
             {"onCall": {"subjects": [{"kind": "Group", "name": "oncall"}]}, "serviceMonitor": {"enabled": True}},
@@ -107,6 +121,7 @@ class Question(NamedTuple):
     namespace: str
     group: str = ""
     subresource: str = ""
+    name: str = ""
 
 
 def is_allowed(cluster: LocalCluster, user: str, question: Question) -> bool:
@@ -142,6 +157,29 @@ def test_the_api_server_keeps_the_operator_to_its_namespaces(cluster: LocalClust
     }
 
     assert list(answers.values()) == [True] * 3 + [False] * 7
+
+
+def test_the_api_server_keeps_the_operator_to_its_lease(cluster: LocalCluster, namespace: str) -> None:
+    _, account = install_rbac(cluster, namespace, values={"namespaces": [namespace], "replicas": 2})
+    lease = render(cluster, {"replicas": 2}, namespace, namespace)
+    environment = next(one for one in lease if one["kind"] == "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    name = next(one["value"] for one in environment["env"] if one["name"] == "MODELROLLOUT_LEASE_NAME")
+    user = f"system:serviceaccount:{namespace}:{account}"
+
+    answers = [
+        is_allowed(cluster, user, Question(verb, "leases", where, "coordination.k8s.io", name=which))
+        for verb, where, which in (
+            ("get", namespace, name),
+            ("patch", namespace, name),
+            ("create", namespace, ""),
+            ("patch", namespace, "another"),
+            ("delete", namespace, name),
+            ("list", namespace, ""),
+            ("patch", "kube-system", name),
+        )
+    ]
+
+    assert answers == [True] * 3 + [False] * 4
 
 
 @pytest.fixture

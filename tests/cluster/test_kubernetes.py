@@ -170,6 +170,18 @@ async def test_what_was_written_is_what_the_next_read_sees(kubernetes: Kubernete
     assert len(script.asked) == 1
 
 
+async def test_a_copy_that_met_a_conflict_is_asked_for_anew(
+    kubernetes: Kubernetes, script: Script, world: World
+) -> None:
+    world.replace("httproutes", [ROUTE], 5)
+    script.answer(409)
+    with pytest.raises(Conflict):
+        await kubernetes.patch("httproutes", "models", "fraud", {})
+    script.reply = lambda _: web.json_response({**ROUTE, "metadata": {**ROUTE["metadata"], "resourceVersion": "9"}})
+
+    assert (await kubernetes.read("httproutes", "models", "fraud"))["metadata"]["resourceVersion"] == "9"
+
+
 async def test_an_object_that_turns_out_to_be_gone_is_forgotten(
     kubernetes: Kubernetes, script: Script, world: World
 ) -> None:

@@ -162,3 +162,27 @@ def test_a_complete_list_drops_ghosts_but_nothing_newer_than_itself(world: World
 
     assert concerned == {("models", "ghost"), ("models", "missed")}
     assert world.object("httproutes", "models", "newborn")
+
+
+def test_the_end_of_an_earlier_object_of_the_same_name_is_old_news(world: World) -> None:
+    """A watch that starts again from an old version tells of it once more."""
+    world.put("services", service(20))
+
+    assert world.drop("services", service(15)) == set()
+    assert world.object("services", "models", "v1") is not None
+
+
+def test_of_a_routes_annotations_only_way_back_notes_are_kept(world: World) -> None:
+    notes = {"way-back.modelrollout.dev/fraud": "{}"}
+    world.put("httproutes", route(6, annotations={"kubectl.kubernetes.io/last-applied-configuration": "…", **notes}))
+
+    [kept] = world.objects("httproutes")
+
+    assert kept["metadata"]["annotations"] == notes
+
+
+def test_a_note_that_comes_or_goes_wakes_the_rollouts_concerned(world: World) -> None:
+    world.put("httproutes", route(6, annotations={"way-back.modelrollout.dev/fraud": "{}"}))
+
+    assert world.put("httproutes", route(7, annotations={"theirs": "x"})) == {("models", "fraud")}
+    assert world.put("httproutes", route(8, annotations={"theirs": "y"})) == set()

@@ -7,13 +7,14 @@ from typing import Any
 from modelrollout.api.fields import NONE, Percent, parse_duration
 from modelrollout.api.status import Command, Control, GateStatus, Outcome, Verdict, VersionStatus
 from modelrollout.api.versions import ServiceRef
-from modelrollout.core.case import Case, Limits, Observed
+from modelrollout.core.case import Case, Limits, Observed, way_back_of
 from modelrollout.core.decide import decide
 from modelrollout.core.plan import identity_of, plan_of
 from modelrollout.core.projection import Decision
 from modelrollout.core.rollout import Rollout, parse_rollout
 from modelrollout.core.traffic import (
     BASELINE_ONLY,
+    Acceptance,
     Capabilities,
     Endpoints,
     Route,
@@ -121,7 +122,7 @@ def world(rollout: Rollout, *, shares: Shares | None = None, route: Route | None
     target = rollout.status.attempt.target if rollout.status.attempt else None
     in_force = Shares(target.candidate, target.mirror) if target else BASELINE_ONLY
     values: dict[str, Any] = {
-        "route": route or Routed(shares or in_force, "1"),
+        "route": route or routed(rollout, shares or in_force),
         "route_kind": "TraefikService",
         "route_name": "fraud",
         "capabilities": CAN_MIRROR,
@@ -130,6 +131,11 @@ def world(rollout: Rollout, *, shares: Shares | None = None, route: Route | None
         **changes,
     }
     return Observed(**values)
+
+
+def routed(rollout: Rollout, shares: Shares, acceptance: Acceptance = Acceptance.ACCEPTED, detail: str = "") -> Routed:
+    """Return a route of ours with these shares and the note that it should carry, and what the gateway says of it."""
+    return Routed(shares, "1", acceptance, detail, way_back_of(rollout))
 
 
 def passing(name: str = "errors") -> GateStatus:

@@ -7,14 +7,14 @@ from typing import Any
 from modelrollout.api.fields import ALL, NONE, Percent, parse_percent
 from modelrollout.api.status import Control, Phase
 from modelrollout.api.versions import ServiceRef
-from modelrollout.core.case import Case, Observed, place_of
+from modelrollout.core.case import Case, Observed, place_of, way_back_of
 from modelrollout.core.decide import decide
 from modelrollout.core.evidence import Answer, Counted, NoData, Question, Unknown
 from modelrollout.core.looking import judge_all, questions
-from modelrollout.core.projection import Decision
+from modelrollout.core.projection import Decision, RouteWrite
 from modelrollout.core.rollout import Rollout, parse_rollout
 from modelrollout.core.stats import Counts
-from modelrollout.core.traffic import Endpoints, Foreign, Place, Route, Routed, Shares, Unmanaged
+from modelrollout.core.traffic import Endpoints, Foreign, Place, Route, Routed, Shares, Unmanaged, WayBack
 from modelrollout.engine.memory import Memory, next_look
 
 from tests.core.builders import CAN_MIRROR, LIMITS, new
@@ -32,6 +32,7 @@ class RouteObject:
     copies: dict[str, Percent]
     writer: str
     version: int = 1
+    way_back: WayBack | None = None
 
     def __str__(self) -> str:
         answering = [f"{name[6:]} {weight}%" for name, weight in self.weights.items() if weight > NONE]
@@ -77,7 +78,13 @@ class World:
         share = parse_percent(weight)
         assert self.route
         others = [name for name in self.route.weights if name != f"fraud-{version}"] or ["fraud-v1"]
-        self.route = RouteObject({others[0]: share.rest, f"fraud-{version}": share}, {}, who, self.route.version + 1)
+        self.route = replace(
+            self.route,
+            weights={others[0]: share.rest, f"fraud-{version}": share},
+            copies={},
+            writer=who,
+            version=self.route.version + 1,
+        )
         self.tell(f"route: {self.route}")
 
     def settle(self) -> None:
@@ -108,18 +115,24 @@ class World:
         for event in decision.events:
             self.tell(f"{event.reason}: {event.note}")
         if decision.write:
-            self._write(decision.write.place, decision.write.shares)
+            self._write(decision.write)
         if before.phase != self.rollout.status.phase:
             self.tell(f"phase: {self.rollout.status.phase}")
         return before != self.rollout.status or decision.write is not None
 
-    def _write(self, place: Place, shares: Shares) -> None:
+    def _write(self, write: RouteWrite) -> None:
+        place, shares = write.place, write.shares
+        if shares is None:
+            assert self.route
+            self.route = replace(self.route, way_back=write.way_back, version=self.route.version + 1)
+            return
         weights = {place.candidate.name: shares.candidate}
         if place.baseline:
             weights = {place.baseline.name: shares.candidate.rest, **weights}
         copies = {place.candidate.name: shares.mirror} if shares.mirror > NONE else {}
         assert sum(weight.hundredths for weight in weights.values()) == ALL.hundredths, "not all requests are answered"
-        self.route = RouteObject(weights, copies, OPERATOR, self.route.version + 1 if self.route else 1)
+        version = self.route.version + 1 if self.route else 1
+        self.route = RouteObject(weights, copies, OPERATOR, version, write.way_back)
         self.tell(f"route: {self.route}")
 
     def _observed(self) -> Observed:
@@ -130,7 +143,7 @@ class World:
         if looked := due is not None and due <= self.now:
             asked = questions(self.rollout, "TraefikService", "fraud", self.now)
             answers = {name: self._answer(question) for name, question in asked.items()}
-            notes.gates, notes.looked_at = judge_all(self.rollout, answers, self.now), self.now
+            notes.gates, notes.looked_at = tuple(judge_all(self.rollout, answers, self.now)), self.now
         return Observed(
             route=self._route_at(place),
             route_kind="TraefikService",
@@ -155,8 +168,8 @@ class World:
         of_candidate = route.weights.get(place.candidate.name, NONE)
         shares = Shares(of_candidate, route.copies.get(place.candidate.name, NONE)) if mine else None
         if shares is None or route.writer != OPERATOR:
-            return Foreign(shares, route.writer, str(route.version), "other versions")
-        return Routed(shares, str(route.version))
+            return Foreign(shares, route.writer, str(route.version), "other versions", route.way_back)
+        return Routed(shares, str(route.version), way_back=route.way_back)
 
     def _answer(self, question: Question) -> Answer:
         if not self.has_metrics:
@@ -180,6 +193,9 @@ def check(world: World) -> None:
     status = world.rollout.status
     true = {condition.type for condition in status.conditions if condition.status == "True"}
     assert not {"Reconciling", "Stalled"} <= true
+    waits = status.attempt and status.attempt.rollback and not status.attempt.outcome
+    if world.route and not waits:
+        assert world.route.way_back == way_back_of(world.rollout), "the note is not as it should be"
     assert status.control is None or status.control.retry is not None, "a message was left"
     if world.route and world.route.writer == OPERATOR and status.attempt:
         target = Shares(status.attempt.target.candidate, status.attempt.target.mirror)

@@ -101,7 +101,7 @@ class TestQuestions:
 
         for rollout in (new(), running("canary", 0, applied=None), ended(Outcome.PROMOTED), back, changed):
             assert asked(rollout) == {}
-            assert judge_all(rollout, {}, NOW) == ()
+            assert list(judge_all(rollout, {}, NOW)) == []
 
 
 class TestJudging:
@@ -149,5 +149,5 @@ class TestJudging:
         five_limits = running("canary", 0, applied=timedelta(hours=1), gates=five)
         at_the_boundary = {name: Counted(Counts(1000, 37), None) for name in "abcde"}
 
-        assert judge_all(one_limit, at_the_boundary, NOW)[0].verdict is Verdict.FAIL
-        assert judge_all(five_limits, at_the_boundary, NOW)[0].verdict is Verdict.UNKNOWN
+        assert next(judge_all(one_limit, at_the_boundary, NOW)).verdict is Verdict.FAIL
+        assert next(judge_all(five_limits, at_the_boundary, NOW)).verdict is Verdict.UNKNOWN

@@ -311,6 +311,13 @@ class TestEvents:
         assert [(e.type, e.reason) for e in events] == [("Warning", "GateFailed"), ("Warning", "RollingBack")]
         assert all(e.note.endswith("Runbook: https://runbooks/fraud") for e in events)
 
+    def test_a_runbook_of_a_thousand_characters_leaves_the_news_their_place(self):
+        rollout = running(owner={"team": "risk-ml", "runbookURL": "https://" + "x" * 1000})
+
+        (note,) = [e.note for e in decided(asking(rollout, rollback={"reason": "p99"})).events if e.type == "Warning"]
+
+        assert note.endswith("p99")
+
     def test_a_gate_s_own_runbook_is_not_repeated(self):
         gates = [{"name": "errors", "errorRate": {"max": "1%"}, "runbookURL": "https://runbooks/fraud"}]
         rollout = running("canary", 0, gates=gates)

@@ -23,10 +23,23 @@ from modelrollout.core.traffic import (
     Routed,
     Shares,
     Unmanaged,
+    WayBack,
 )
 from modelrollout.core.verbs import Go, Promote, Rest, RollBack
 
-from tests.core.builders import CAN_MIRROR, CANNOT_MIRROR, LIMITS, NOW, asking, ended, gate, new, running, world
+from tests.core.builders import (
+    CAN_MIRROR,
+    CANNOT_MIRROR,
+    LIMITS,
+    NOW,
+    asking,
+    ended,
+    gate,
+    new,
+    running,
+    service,
+    world,
+)
 
 MANY = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 STEPS = [("shadow", 0), ("canary", 0), ("canary", 1), ("full", 0)]
@@ -46,6 +59,7 @@ STATES = [
     *[ended(outcome, age) for outcome in Outcome for age in AGES[::3]],
 ]
 ages = st.sampled_from(AGES)
+notes = st.sampled_from([None, *(WayBack(uid, service("fraud-v1"), service("fraud-v2")) for uid in ("u1", "u0"))])
 requests = st.fixed_dictionaries({}, optional={"reason": st.text(max_size=3), "requestedBy": st.just("sam")})
 inboxes = st.fixed_dictionaries({}, optional=dict.fromkeys(("rollback", "hold", "resume", "retry"), requests))
 specs: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
@@ -111,11 +125,12 @@ def gates() -> st.SearchStrategy[tuple[GateStatus, ...]]:
 def worlds(rollout: Rollout) -> st.SearchStrategy[Observed]:
     """Return any world: mostly one in which the route is as it should be."""
     as_it_should = world(rollout).route
+    said, other = st.sampled_from(Acceptance), st.just("other backends")
     route = st.one_of(
         st.just(as_it_should),
         st.just(as_it_should),
-        st.builds(Routed, shares, st.just("1"), st.sampled_from(Acceptance)),
-        st.builds(Foreign, shares | st.none(), st.just("kubectl"), st.just("2"), st.just("other backends")),
+        st.builds(Routed, shares, st.just("1"), said, st.just(""), notes),
+        st.builds(Foreign, shares | st.none(), st.just("kubectl"), st.just("2"), other, notes),
         st.just(Unmanaged()),
         st.just(Blocked("RouteMissing", "create it")),
     )
@@ -143,7 +158,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 def grows(decision: Decision, seen: Observed) -> bool:
     """Whether a write gives the candidate more than it has, of requests or of copies."""
-    if decision.write is None:
+    if decision.write is None or decision.write.shares is None:
         return False
     now = seen.route.shares if isinstance(seen.route, Routed | Foreign) else None
     now = now or BASELINE_ONLY
@@ -183,9 +198,7 @@ def test_a_possible_rollback_is_decided_and_written_in_one_pass(case):
 
     assert isinstance(decision.verb, RollBack)
     assert decision.status.attempt.target.candidate == decision.status.attempt.target.mirror == NONE
-    back_already = case.seen.route == Routed(BASELINE_ONLY, "1") or (
-        isinstance(case.seen.route, Routed) and case.seen.route.shares == BASELINE_ONLY
-    )
+    back_already = isinstance(case.seen.route, Routed) and case.seen.route.shares == BASELINE_ONLY
     dead_baseline = case.seen.baseline is not Endpoints.READY
     if not (back_already or dead_baseline or isinstance(case.seen.route, Blocked)):
         assert decision.write.shares == BASELINE_ONLY
@@ -218,7 +231,7 @@ def test_while_a_person_holds_no_weight_grows_beyond_the_target(case):
 def test_without_a_baseline_the_candidate_has_everything(case):
     decision = decide(case)
 
-    if decision.write and decision.write.place.baseline is None:
+    if decision.write and decision.write.shares and decision.write.place.baseline is None:
         assert decision.write.shares == CANDIDATE_ONLY
 
 
@@ -265,8 +278,14 @@ def test_deciding_again_without_news_comes_to_rest(case):
 
 def _followed(case: Case, decision: Decision) -> Case:
     seen = case.seen
-    if decision.write:
-        seen = replace(seen, route=Routed(decision.write.shares, "3"))
+    if write := decision.write:
+        route: Routed | Foreign
+        if write.shares:
+            route = Routed(write.shares, "3", way_back=write.way_back)
+        else:
+            assert isinstance(seen.route, Routed | Foreign)
+            route = replace(seen.route, guard="3", way_back=write.way_back)
+        seen = replace(seen, route=route)
     old, attempt = case.status.attempt, decision.status.attempt
     if not (old and attempt and (old.number, old.step_started_at) == (attempt.number, attempt.step_started_at)):
         seen = replace(seen, gates=(), looked=False)

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from modelrollout.api.fields import ALL, NONE
 from modelrollout.api.status import Cause, Command, Outcome, Phase
+from modelrollout.api.traffic import Traffic
 from modelrollout.core.traffic import (
     BASELINE_ONLY,
     CANDIDATE_ONLY,
@@ -476,6 +477,42 @@ class TestForeignWriters:
         route = Foreign(BASELINE_ONLY, "argocd (Apply)", "9")
 
         assert decided(rollout, world(rollout, route=route)).write is not None
+
+    def test_a_first_write_that_somebody_takes_back_holds_and_is_not_repeated(self):
+        rollout = running("shadow", 0, applied=None)
+        wrote = decided(rollout, world(rollout, route=Routed(Shares(NONE, ALL), "1", Acceptance.WAITING)))
+        rollout = replace(rollout, status=wrote.status)
+        taken_back = world(rollout, route=Foreign(BASELINE_ONLY, "argocd-controller (Apply)", "9"))
+
+        for _ in range(3):
+            decision = decided(rollout, taken_back)
+            assert conditions(decision)["Held"] == ("True", "RouteChanged")
+            assert decision.write is None
+            rollout = replace(rollout, status=decision.status)
+
+        again = decided(asking(rollout, resume={}), taken_back)
+        assert again.write.shares == Shares(NONE, ALL)
+
+    @pytest.mark.parametrize(
+        ("manager", "lacks"),
+        [
+            ("argocd-controller", "ignoreDifferences for rule score, with RespectIgnoreDifferences=true"),
+            ("kustomize-controller", "spec.ignore for rule score"),
+            ("helm-controller", "driftDetection.ignore for rule score"),
+            ("kubectl-client-side-apply", "still has backendRefs of rule score"),
+            ("kubectl", "still has backendRefs of rule score"),
+            ("kubectl-edit", "Remove that writer"),
+        ],
+    )
+    def test_who_took_an_adopted_rule_back_is_told_what_is_missing(self, manager, lacks):
+        traffic = Traffic.model_validate({"httpRoute": {"adopt": {"name": "shop", "rule": "score"}}})
+        rollout = replace(running("canary", 1), traffic=traffic)
+        route = Foreign(BASELINE_ONLY, f"{manager} (Apply, 2026-11-17T15:47:00Z)", "9")
+
+        message = decided(rollout, world(rollout, route=route)).verb.message
+
+        assert manager in message
+        assert lacks in message
 
     def test_the_same_shares_from_somebody_else_are_in_sync(self):
         rollout = running("canary", 1, applied=None)

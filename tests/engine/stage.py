@@ -1,9 +1,10 @@
 """Engines at work on one API server in memory, in virtual time, with a metrics source that says what the test says."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from modelrollout.api.gates import Gate
@@ -12,12 +13,13 @@ from modelrollout.api.status import ModelRolloutStatus
 from modelrollout.core.case import Limits
 from modelrollout.core.evidence import Answer, Counted, Gap, NoData, Question
 from modelrollout.core.stats import Counts
-from modelrollout.core.traffic import Blocked
+from modelrollout.core.traffic import WAY_BACK_PREFIX, Blocked
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
 from modelrollout.engine.ports import Gone
+from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Store
-from modelrollout.engine.worker import Engine
+from modelrollout.engine.worker import Engine, most_of_a_namespace
 from modelrollout.engine.workqueue import WorkQueue
 from modelrollout.routing.traefikservice import traefikservice_driver
 
@@ -39,6 +41,7 @@ class ScriptedSource:
         self.errors: dict[str, float] = {}
         self.act: Callable[[Question], Awaitable[Answer]] = self.count
         self.seen: Callable[[Gap], float | NoData] = lambda _: 1.0
+        self.lost_until: datetime | None = None
         self.asked = 0
         self.gaps: list[Gap] = []
 
@@ -59,7 +62,8 @@ class ScriptedSource:
 
     async def count(self, question: Question) -> Answer:
         """Return what a healthy Prometheus would count."""
-        seconds = (question.until - question.since).total_seconds()
+        since = max(question.since, self.lost_until or question.since)
+        seconds = max(0.0, (question.until - since).total_seconds())
 
         def counts(version: str) -> Counts:
             total = round(50 * seconds)
@@ -87,7 +91,8 @@ class Noted:
 class Stage:
     """The world that engines share. `before` and `after` see each call of an engine and may raise in its place.
 
-    `shares` is every change of the route, as what Services answer and what is copied where.
+    `shares` is every change of the route, as what Services answer and what is copied where. While it is `deaf`, no
+    watch tells anything.
     """
 
     def __init__(self, **changes: Any) -> None:
@@ -101,9 +106,12 @@ class Stage:
         self.telemetry = Noted()
         self.shares: list[str] = []
         self.writes: list[Call] = []
+        self.deaf = False
+        self._is_delivering = False
         self._engines: list[Engine] = []
         self._names: set[str] = set()
         self._news = asyncio.Event()
+        self._version = 0
         for version in ("v1", "v2", "v3"):
             self.api.set_backend("models", f"fraud-{version}")
         self._spec = spec(**{"stages": STAGES, "analysis": ANALYSIS, **changes})
@@ -123,6 +131,11 @@ class Stage:
         self.api.edit(ROLLOUTS, "models", name, {"status": {"control": messages}}, status=True)
         self.deliver()
 
+    def write_attempt(self, **fields: Any) -> None:
+        """Write into status.attempt of the only rollout, as an operator with another clock would have."""
+        self.api.edit(ROLLOUTS, "models", "fraud", {"status": {"attempt": fields}}, status=True)
+        self.deliver()
+
     def delete(self, name: str = "fraud") -> None:
         """Delete the rollout, as a person does."""
         obj = self.api.object(ROLLOUTS, "models", name)
@@ -130,6 +143,10 @@ class Stage:
         self._names.discard(name)
         for engine in self._engines:
             engine.dropped(obj)
+
+    def forget(self, name: str = "fraud") -> None:
+        """Let no watch and no list tell of the rollout any more."""
+        self._names.discard(name)
 
     def edit_route(self, spec: dict[str, Any], name: str = "fraud") -> None:
         """Do as a person does who edits the route."""
@@ -159,15 +176,26 @@ class Stage:
         except Gone:
             return "none"
 
+    def notes(self, name: str = "fraud") -> dict[str, Any]:
+        """Return the way-back notes on the route."""
+        try:
+            annotations = self.api.object(ROUTES, "models", name)["metadata"].get("annotations", {})
+        except Gone:
+            return {}
+        return {key: json.loads(text) for key, text in annotations.items() if key.startswith(WAY_BACK_PREFIX)}
+
     def deliver(self) -> None:
         """Let the watches of all engines say what is new, a little later."""
         self._news.set()
-        asyncio.get_running_loop().call_later(WATCH_DELAY, self._deliver)
+        if not self._is_delivering:
+            self._is_delivering = True
+            asyncio.get_running_loop().call_later(WATCH_DELAY, self._deliver)
 
     @asynccontextmanager
     async def engine(self, workers: int = 2) -> AsyncIterator[asyncio.Task[None]]:
         """Run an engine with a memory of its own; yields its task, and leaves none behind."""
-        store, queue = Store(), WorkQueue()
+        store = Store()
+        queue = WorkQueue(group_of=store.namespace_of, most=most_of_a_namespace(workers))
         drivers = Drivers(http_route=self.driver, grpc_route=self.driver, traefik_service=self.driver)
         engine = Engine(
             store=store,
@@ -178,6 +206,7 @@ class Stage:
             clock=virtual_now,
             limits=LIMITS,
             telemetry=self.telemetry,
+            returner=Returner(drivers=drivers, cluster=self.api),
         )
         self._engines.append(engine)
         complete = asyncio.Event()
@@ -185,6 +214,7 @@ class Stage:
         task = asyncio.ensure_future(engine.run(workers, complete))
         task.add_done_callback(lambda _: self._news.set())
         self.deliver()
+        asyncio.get_running_loop().call_later(WATCH_DELAY, engine.give_back)  # The first sweep.
         try:
             yield task
         finally:
@@ -211,7 +241,9 @@ class Stage:
         if call.verb in {"create", "patch", "patch status"}:
             self.writes.append(call)
             self._note_shares()
-            self.deliver()
+            if self._version != self.api._version:  # A write that changes nothing is no news to a watch.
+                self._version = self.api._version
+                self.deliver()
         self.after(call)
 
     def _note_shares(self) -> None:
@@ -220,6 +252,9 @@ class Stage:
             self.shares.append(now)
 
     def _deliver(self) -> None:
+        self._is_delivering = False
+        if self.deaf:
+            return
         for engine in self._engines:
             for name in self._names:
                 engine.seen(self.api.object(ROLLOUTS, "models", name))

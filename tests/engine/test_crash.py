@@ -49,7 +49,7 @@ async def run(stage: Stage) -> int:
 
 
 def is_over(stage: Stage) -> bool:
-    return stage.status().get("phase") in {"Promoted", "RolledBack"}
+    return stage.status().get("phase") in {"Promoted", "RolledBack"} and not stage.notes()
 
 
 def kill_at(number: int, then: Callable[[Call], None]) -> Callable[[Call], None]:
@@ -75,6 +75,7 @@ def world(stage: Stage) -> dict[str, Any]:
         "rollback": (attempt.get("rollback") or {}).get("cause"),
         "route": stage.route(),
         "shares": stage.shares,
+        "notes": stage.notes(),
         "conditions": {c["type"]: (c["status"], c["reason"]) for c in status["conditions"]},
     }
 

@@ -58,4 +58,5 @@ async def test_no_message_is_lost_in_races_with_status_writes():
         await stage.until(lambda: not stage.status().get("control"), within=timedelta(seconds=1))
 
     assert sorted(person.handled) == sorted(person.written)
-    assert stage.telemetry.outcomes.count("conflict") == person.races
+    # A message may also come in the middle of a pass, and cost it a conflict of its own.
+    assert stage.telemetry.outcomes.count("conflict") >= person.races

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelrollout.engine.worker import URGENT_WORKERS, most_of_a_namespace
 from modelrollout.engine.workqueue import Lane, WorkQueue
 
 from tests.support.virtual_time import VirtualTimeLoop
@@ -50,6 +51,15 @@ class TestDue:
 
         assert await getter == "a"
         assert elapsed() == 5
+
+    async def test_a_delayed_key_comes_back_in_its_lane(self):
+        queue = WorkQueue()
+        queue.add_after("rollback", 1, Lane.ROLLBACK)
+        await asyncio.sleep(0.9)
+        queue.add("a")
+        await asyncio.sleep(0.2)
+
+        assert await taken(queue) == ["rollback", "a"]
 
     async def test_lateness_is_how_long_the_oldest_due_key_has_waited(self):
         queue = WorkQueue()
@@ -277,17 +287,19 @@ STEPS = st.lists(
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
-@given(steps=STEPS, workers=st.integers(1, 3))
-def test_whatever_happens_each_key_runs_after_its_last_add_and_never_twice_at_once(steps, workers):
+@given(steps=STEPS, workers=st.integers(1, 3), most=st.sampled_from([None, 1, 2]))
+def test_whatever_happens_each_key_runs_after_its_last_add_and_never_twice_at_once(steps, workers, most):
     loop = VirtualTimeLoop()
     try:
-        loop.run_until_complete(_work_off(steps, workers))
+        loop.run_until_complete(_work_off(steps, workers, most))
     finally:
         loop.close()
 
 
-async def _work_off(steps: list[tuple[str, str, int]], workers: int) -> None:
-    queue, running, last_run, wanted = WorkQueue(), set[str](), dict[str, float](), dict[str, float]()
+async def _work_off(steps: list[tuple[str, str, int]], workers: int, most: int | None) -> None:
+    limits = dict.fromkeys(Lane, most) if most else {}
+    queue = WorkQueue(group_of=lambda key: "ab" if key in "ab" else key, most=limits)
+    running, last_run, wanted = set[str](), dict[str, float](), dict[str, float]()
 
     async def work() -> None:
         while True:
@@ -366,3 +378,98 @@ async def _end(getters):
     for getter in getters:
         getter.cancel()
     await asyncio.wait(getters)
+
+
+class TestGroups:
+    """Keys are `group/name`."""
+
+    def queue(self, **most: int) -> WorkQueue:
+        return WorkQueue(
+            group_of=lambda key: key.partition("/")[0], most={Lane[lane]: count for lane, count in most.items()}
+        )
+
+    async def test_groups_take_turns_however_many_keys_one_of_them_has(self):
+        queue = self.queue()
+        for number in range(1000):
+            queue.add(f"hostile/{number}")
+        for number in range(3):
+            queue.add(f"models/{number}")
+
+        order = (await taken(queue))[:6]
+
+        assert order == ["hostile/0", "models/0", "hostile/1", "models/1", "hostile/2", "models/2"]
+
+    async def test_a_rollback_of_another_group_comes_after_one_of_a_thousand(self):
+        queue = self.queue()
+        for number in range(1000):
+            queue.add(f"hostile/{number}", Lane.ROLLBACK)
+        queue.add("models/a", Lane.ROLLBACK)
+
+        assert (await taken(queue))[:2] == ["hostile/0", "models/a"]
+
+    async def test_a_group_runs_no_more_than_its_limit_until_one_of_its_keys_is_done(self):
+        queue = self.queue(NORMAL=2)
+        for number in range(5):
+            queue.add(f"hostile/{number}")
+        running = [await queue.get(), await queue.get()]
+        waiting = asyncio.ensure_future(queue.get())
+        await asyncio.sleep(60)
+        assert not waiting.done()
+
+        queue.done(running[0])
+
+        assert await waiting == "hostile/2"
+
+    async def test_while_one_group_is_at_its_limit_others_are_served(self):
+        queue = self.queue(NORMAL=1)
+        for key in ("hostile/0", "hostile/1", "models/a"):
+            queue.add(key)
+
+        assert [await queue.get(), await queue.get()] == ["hostile/0", "models/a"]
+
+    async def test_a_groups_own_rollback_does_not_wait_for_its_other_passes(self):
+        queue = self.queue(NORMAL=1, ROLLBACK=1)
+        queue.add("models/a")
+        queue.add("models/b")
+        await queue.get()
+
+        queue.add("models/c", Lane.ROLLBACK)
+
+        assert await queue.get() == "models/c"
+        assert queue.depth == 1
+
+    async def test_a_key_that_ran_out_of_a_full_group_leaves_nothing_behind(self):
+        queue = self.queue(NORMAL=1)
+        queue.add("models/a")
+        key = await queue.get()
+        queue.add(key)
+        queue.done(key)
+        queue.forget(key)
+        queue.done(key)
+
+        assert (queue.depth, queue.lateness) == (0, 0)
+
+    async def test_one_group_alone_leaves_workers_for_others_in_each_lane(self):
+        """As the engine sets the limits: whatever one namespace does, a rollback elsewhere starts at once."""
+        workers = 32
+        most = most_of_a_namespace(workers)
+        queue = self.queue(NORMAL=most[Lane.NORMAL], ROLLBACK=most[Lane.ROLLBACK])
+        for number in range(100):
+            queue.add(f"hostile/{number}", Lane.NORMAL if number % 2 else Lane.ROLLBACK)
+
+        normal = [asyncio.ensure_future(queue.get()) for _ in range(workers)]
+        urgent = [asyncio.ensure_future(queue.get(urgent_only=True)) for _ in range(URGENT_WORKERS)]
+        await asyncio.sleep(1)
+        queue.add("models/a", Lane.ROLLBACK)
+        await asyncio.sleep(1)
+
+        assert "models/a" in {getter.result() for getter in (*normal, *urgent) if getter.done()}
+        for getter in (*normal, *urgent):
+            getter.cancel()
+
+    @pytest.mark.parametrize("workers", [1, 2, 3, 4, 5, 32, 256])
+    def test_the_limits_leave_the_workers_that_serve_rollbacks_only(self, workers):
+        most = most_of_a_namespace(workers)
+
+        assert min(most.values()) >= 1
+        assert sum(most.values()) <= max(2, workers)

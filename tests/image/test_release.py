@@ -1,17 +1,29 @@
 """What `make release` says of itself: every package with its version, who needs it, and under which licence."""
 
 import json
+import os
+import shutil
+import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from modelrollout import __version__
 
+from local.build import find_programs
+from local.release.__main__ import make_release
 from local.release.bill import NotInstalled, bill_of_materials, installed, licence_list
 from local.release.lock import Locked, needed, normalised, operator_needs, read_lock
 from tests.support.chart import CHART, TOP
 
+VALIDATE = """
+import pathlib, sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+print(JsonStrictValidator(SchemaVersion.V1_6).validate_str(pathlib.Path(sys.argv[1]).read_text("utf-8")))
+"""
 MADE = datetime(2026, 11, 21, tzinfo=UTC)
 
 
@@ -72,3 +84,66 @@ def test_chart_and_operator_have_one_version():
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
 
     assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The release twice: of this work tree, and of a copy elsewhere whose files are of another time and mode."""
+    place = tmp_path_factory.mktemp("releases")
+    copy = place / "copy"
+    parts = ("operator", "charts", "crds", "README.md", "LICENSE", "pyproject.toml", "requirements.lock", ".gitignore")
+    for name in parts:
+        if (TOP / name).is_dir():
+            shutil.copytree(TOP / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(TOP / name, copy / name)
+    for file in copy.rglob("*"):
+        os.utime(file, (1, 1))
+        file.chmod(0o700 if file.is_dir() else 0o600)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", "1790000000")
+        make_release(place / "first")
+        make_release(place / "second", copy)
+    return place / "first", place / "second"
+
+
+def test_the_same_sources_give_the_same_bytes(releases: tuple[Path, Path]):
+    first, second = ({file.name: file.read_bytes() for file in place.iterdir()} for place in releases)
+
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_the_check_sums_are_those_of_every_other_file(releases: tuple[Path, Path]):
+    place, _ = releases
+    answer = subprocess.run(
+        ["sha256sum", "--check", "SHA256SUMS"], cwd=place, capture_output=True, text=True, check=True
+    )
+
+    assert len(answer.stdout.splitlines()) == len(list(place.iterdir())) - 1
+
+
+def test_helm_takes_the_chart_that_was_packed(releases: tuple[Path, Path]):
+    place, _ = releases
+    helm = find_programs(["helm"])["helm"]
+
+    shown = subprocess.run([helm, "show", "all", next(place.glob("*.tgz"))], capture_output=True, text=True, check=True)
+
+    assert f"version: {__version__}" in shown.stdout
+    assert "kind: CustomResourceDefinition" in shown.stdout
+
+
+def test_the_bill_is_valid_by_the_schema_of_cyclonedx(releases: tuple[Path, Path], checkov: Path):
+    # The library with the schema comes with checkov, whose environment must not meet ours.
+    place, _ = releases
+    (written,) = place.glob("*.cdx.json")
+    wrong = place.parent / "wrong.json"
+    wrong.write_text(written.read_text("utf-8").replace('"type": "library"', '"type": "thing"', 1), "utf-8")
+
+    answers = [
+        subprocess.run([checkov.with_name("python"), "-c", VALIDATE, file], capture_output=True, text=True, check=True)
+        for file in (written, wrong)
+    ]
+
+    assert answers[0].stdout == "None\n"
+    assert "thing" in answers[1].stdout

@@ -9,20 +9,23 @@ from modelrollout.api.fields import ALL, NONE, Percent
 from modelrollout.core.traffic import (
     BASELINE_ONLY,
     CANDIDATE_ONLY,
+    WAY_BACK_PREFIX,
     Blocked,
     Foreign,
     Place,
     Routed,
     Shares,
     Unmanaged,
+    WayBack,
 )
 from modelrollout.engine.ports import Conflict, Refused
 
 from local.cluster import LocalCluster
-from tests.routing.conftest import V2, V3, Router
+from tests.routing.conftest import V1, V2, V3, Router
 from tests.routing.stage import RealStage, Stage, StoredStage, open_kubernetes
 
 SPLITS = [Percent(1), Percent(50), Percent(100), Percent(3_333), Percent(5_000), Percent(9_999)]
+NOTE = WayBack("11111111-2222-3333-4444-555555555555", V1, V2)
 OF_OUR_OWN = pytest.mark.parametrize("router", ["HTTPRoute", "GRPCRoute", "TraefikService"], indirect=True)
 
 
@@ -39,6 +42,14 @@ class Moves:
         written = await self.stage.driver.write(
             self.place, shares, None if isinstance(found, Unmanaged) else found.guard
         )
+        assert isinstance(written, Routed), written
+        return written
+
+    async def noted(self, shares: Shares) -> Routed:
+        """Write these shares and the note over what stands."""
+        found = await self.stage.driver.read(self.place)
+        assert isinstance(found, Routed | Foreign)
+        written = await self.stage.driver.write(self.place, shares, found.guard, NOTE)
         assert isinstance(written, Routed), written
         return written
 
@@ -199,6 +210,94 @@ class Contract:
 
         with pytest.raises(Conflict):
             await stage.driver.write(stage.place, CANDIDATE_ONLY, written.guard)
+
+    async def test_a_note_comes_with_shares_and_goes_with_them_in_one_write_each(
+        self, stage: Stage, move: Moves
+    ) -> None:
+        before = await move.to(BASELINE_ONLY)
+        generation = stage.stored()["metadata"]["generation"]
+
+        given = await stage.driver.write(stage.place, Shares(Percent(500), NONE), before.guard, NOTE)
+        assert isinstance(given, Routed)
+        assert (given.shares, given.way_back) == (Shares(Percent(500), NONE), NOTE)
+
+        taken = await move.to(BASELINE_ONLY)
+        assert taken.way_back is None
+        assert await stage.driver.read(stage.place, live=True) == taken
+        assert stage.stored()["metadata"]["generation"] == generation + 2
+
+    async def test_a_note_alone_changes_nothing_else(self, stage: Stage, move: Moves) -> None:
+        before = await move.to(Shares(Percent(500), NONE))
+        spec = stage.stored()["spec"]
+
+        noted = await stage.driver.write(stage.place, None, before.guard, NOTE)
+        assert isinstance(noted, Routed)
+        assert (noted.shares, noted.way_back) == (before.shares, NOTE)
+        assert await stage.driver.write(stage.place, None, noted.guard, NOTE) == noted
+
+        gone = await stage.driver.write(stage.place, None, noted.guard)
+        assert isinstance(gone, Routed)
+        assert gone.way_back is None
+        assert stage.stored()["spec"] == spec
+        assert "annotations" not in stage.stored()["metadata"]
+
+    async def test_a_note_is_taken_off_shares_that_somebody_else_wrote_without_fighting_them(
+        self, stage: Stage, move: Moves
+    ) -> None:
+        await move.to(BASELINE_ONLY)
+        await move.noted(Shares(Percent(500), NONE))
+        stage.edit({"spec": _with_weights(stage.stored()["spec"], 1, 1)}, manager="somebody")
+        found = await stage.driver.read(stage.place, live=True)
+        assert isinstance(found, Foreign)
+        assert found.way_back == NOTE
+
+        left = await stage.driver.write(stage.place, None, found.guard)
+
+        assert isinstance(left, Foreign)
+        assert (left.shares, left.way_back) == (Shares(Percent(5_000), NONE), None)
+
+    async def test_marks_of_others_are_no_change_of_the_note_and_stay(self, stage: Stage, move: Moves) -> None:
+        await move.to(BASELINE_ONLY)
+        await move.noted(Shares(Percent(500), NONE))
+        theirs = {"argocd.argoproj.io/tracking-id": "x", WAY_BACK_PREFIX + "another": "not ours"}
+
+        stage.edit({"metadata": {"annotations": theirs, "labels": {"team": "risk"}}}, manager="somebody")
+
+        found = await stage.driver.read(stage.place, live=True)
+        assert isinstance(found, Routed)
+        assert found.way_back == NOTE
+        await stage.driver.write(stage.place, BASELINE_ONLY, found.guard)
+        assert stage.stored()["metadata"]["annotations"] == theirs
+        assert stage.stored()["metadata"]["labels"]["team"] == "risk"
+
+    async def test_what_is_left_tells_enough_to_give_it_back_without_the_rollout(
+        self, stage: Stage, move: Moves
+    ) -> None:
+        await move.to(BASELINE_ONLY)
+        noted = await move.noted(Shares(Percent(500), NONE))
+
+        [left] = stage.driver.left(NOTE.uid)
+
+        assert (left.way_back, left.place) == (NOTE, stage.place)
+        assert left.about["metadata"]["uid"] == stage.stored()["metadata"]["uid"]
+        assert list(stage.driver.left("another")) == []
+        back = await stage.driver.write(left.place, BASELINE_ONLY, noted.guard)
+        assert isinstance(back, Routed)
+        assert back.shares == BASELINE_ONLY
+        assert list(stage.driver.left()) == []
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"uid": 7}', '{"uid": "u", "baseline": {"name": "x"}}'])
+    async def test_a_note_that_cannot_be_read_is_none(self, stage: Stage, move: Moves, text: str) -> None:
+        before = await move.to(Shares(Percent(500), NONE))
+        stage.edit({"metadata": {"annotations": {WAY_BACK_PREFIX + "fraud": text}}}, manager="somebody")
+
+        found = await stage.driver.read(stage.place, live=True)
+
+        assert isinstance(found, Routed)
+        assert (found.shares, found.way_back) == (before.shares, None)
+        assert list(stage.driver.left()) == []
+        await stage.driver.write(stage.place, BASELINE_ONLY, found.guard)
+        assert "annotations" not in stage.stored()["metadata"]
 
     async def test_nothing_that_the_operator_makes_goes_with_the_rollout(self, stage: Stage, move: Moves) -> None:
         await move.to(BASELINE_ONLY)

@@ -108,8 +108,8 @@ class FakeApi:
         with self._call("patch status", ROLLOUTS, namespace, name):
             return self._merge((ROLLOUTS, namespace, name), body, OPERATOR, status=True)
 
-    async def post_event(self, rollout: dict[str, Any], event: Event) -> None:
-        with self._call("event", ROLLOUTS, rollout["metadata"]["namespace"], rollout["metadata"]["name"]):
+    async def post_event(self, about: Mapping[str, Any], event: Event) -> None:
+        with self._call("event", ROLLOUTS, about["metadata"]["namespace"], about["metadata"]["name"]):
             self.events.append(event)
 
     def endpoints(self, namespace: str, service: ServiceRef) -> Endpoints:
@@ -143,6 +143,9 @@ class FakeApi:
     async def patch(self, resource: str, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         with self._call("patch", resource, namespace, name):
             return self._merge((resource, namespace, name), body, OPERATOR, status=False)
+
+    def known(self, resource: str) -> Iterator[dict[str, Any]]:
+        return iter([copied(obj) for (kind, *_), obj in self._objects.items() if kind == resource])
 
     async def serves(self, resource: str) -> bool:
         return resource not in self.unserved
@@ -181,8 +184,10 @@ class FakeApi:
         for path in self.pruned if status else ():
             _prune(new[part], path.split("."))
         if not status:
-            labels = (patch.get("metadata") or {}).get("labels", {})
-            new["metadata"]["labels"] = merge(old["metadata"].get("labels"), labels)
+            for part in ("labels", "annotations"):
+                marks = merge(old["metadata"].get(part), (patch.get("metadata") or {}).get(part, {}))
+                new["metadata"].pop(part, None)
+                new["metadata"] |= {part: marks} if marks else {}
         if new == old:
             return old
         if new["spec"] != old["spec"]:

@@ -149,6 +149,17 @@ class Scene:
         found: dict[str, Any] = self.cluster.api.call("GET", self.path)
         return found
 
+    def delete(self) -> None:
+        """Delete the rollout, as `kubectl delete` does."""
+        self.cluster.api.call("DELETE", self.path)
+
+    def is_listed(self) -> bool:
+        """Return whether the operator has listed everything since its start."""
+        try:
+            return self.metric("/readyz") != ""
+        except OSError:  # Not there yet, or it says what is missing.
+            return False
+
     def status(self) -> dict[str, Any]:
         status: dict[str, Any] = self.get().get("status", {})
         return status

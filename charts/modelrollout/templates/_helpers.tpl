@@ -85,6 +85,28 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end -}}
 
+{{/* The Lease by which several replicas agree who works: by its name, except that `create` cannot be bound to one. */}}
+{{- define "modelrollout.leaseRules" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "modelrollout.name" . }}]
+  verbs: [get, patch]
+{{- end -}}
+
+{{/* Several replicas on different nodes, as far as there are any; what `affinity` says of pods goes first. */}}
+{{- define "modelrollout.affinity" -}}
+{{- $affinity := deepCopy .Values.affinity -}}
+{{- if and (gt (int .Values.replicas) 1) (not (hasKey $affinity "podAntiAffinity")) -}}
+{{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" (include "modelrollout.selector" . | fromYaml)) -}}
+{{- $preferred := list (dict "weight" 100 "podAffinityTerm" $term) -}}
+{{- $_ := set $affinity "podAntiAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution" $preferred) -}}
+{{- end -}}
+{{- if $affinity }}{{ toYaml $affinity }}{{ end -}}
+{{- end -}}
+
 {{/* All that on call needs: kubectl get, wait, and patch or edit with --subresource=status. */}}
 {{- define "modelrollout.onCallRules" -}}
 - apiGroups: [modelrollout.dev]
@@ -121,5 +143,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- with $settings.workers }}
 - name: MODELROLLOUT_WORKERS
   value: {{ int . | quote }}
+{{- end }}
+{{- if gt (int .Values.replicas) 1 }}
+- name: MODELROLLOUT_LEADER_ELECTION
+  value: "true"
+- name: MODELROLLOUT_LEASE_NAME
+  value: {{ include "modelrollout.name" . }}
+- name: MODELROLLOUT_LEASE_NAMESPACE
+  value: {{ .Release.Namespace }}
+{{- with $settings.leaseDuration }}
+- name: MODELROLLOUT_LEASE_DURATION
+  value: {{ . | quote }}
+{{- end }}
 {{- end }}
 {{- end -}}

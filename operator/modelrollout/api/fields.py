@@ -218,6 +218,16 @@ Interval = Annotated[
         8,
     ),
 ]
+Drain = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(render_duration),
+    _text(
+        "self.matches('^[0-9]{1,5}[smh]$') && duration(self) <= duration('24h')",
+        "write how long a request may take, up to 24h, such as 5m",
+        8,
+    ),
+]
 Weight = Annotated[
     Percent,
     BeforeValidator(parse_percent),

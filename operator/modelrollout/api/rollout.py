@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from modelrollout.api.fields import (
     NAME_REMEDY,
+    Drain,
     Duration,
     Interval,
     Link,
@@ -26,6 +27,12 @@ from modelrollout.api.versions import ModelVersion
 MAX_STAGES = 20
 
 MAX_WEIGHTS = 20
+
+MAX_GATE_TEXT = 65_536
+"""Characters of all queries and runbook addresses together: etcd takes no object above 1.5 MiB, status included, and
+the API server would answer 500 to it."""
+
+_GATE_TEXT = "(has(g.value) ? g.value.query.size() : 0) + (has(g.runbookURL) ? g.runbookURL.size() : 0)"
 
 
 class Risk(StrEnum):
@@ -169,6 +176,10 @@ class Rollback(Model):
         None,
         description="How long the candidate may have no ready endpoint while it has traffic; 30s when left out.",
     )
+    drain: Drain | None = Field(
+        None,
+        description="How long a request may take: so long after a rollback the candidate counts as busy; 5m when left out.",
+    )
 
 
 class ModelRolloutSpec(Model):
@@ -194,6 +205,13 @@ class ModelRolloutSpec(Model):
                 "!has(self.traffic.grpcRoute) || self.metrics.preset != 'traefik'",
                 "preset traefik counts HTTP statuses, and a gRPC call that fails has status 200: with traffic.grpcRoute write"
                 " preset: custom and name your server's own metrics",
+            ),
+            rule(
+                f"(has(self.gates) ? self.gates.map(g, {_GATE_TEXT}).sum() : 0) + (has(self.stages) ?"
+                f" self.stages.map(s, has(s.gates) ? s.gates.map(g, {_GATE_TEXT}).sum() : 0).sum() : 0)"
+                f" <= {MAX_GATE_TEXT}",
+                f"the queries and runbook addresses of all gates have more than {MAX_GATE_TEXT} characters together:"
+                " write shorter ones, for example by recording rules in Prometheus",
             ),
         )
     )

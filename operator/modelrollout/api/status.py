@@ -142,7 +142,7 @@ class RouteStatus(Model):
     """What was last read back from the routing object."""
 
     kind: Word = Field(description="Kind of the routing object.")
-    name: Word = Field(description="Name of the routing object.")
+    name: Annotated[str, Field(max_length=253)] = Field(description="Name of the routing object.")
     candidate: AnyPercent = Field(description="Percentage of live requests for the candidate.")
     mirror: AnyPercent = Field(description="Percentage of live requests copied to the candidate.")
     since: Time = Field(description="Since when these shares have been read there.")
@@ -184,6 +184,13 @@ class RollbackStatus(Model):
     since: Time = Field(description="When it was decided.")
 
 
+class DrainStatus(Model):
+    """What the candidate may still be busy with after a rollback."""
+
+    until: Time = Field(description="Until when requests that it had in flight may take.")
+    idle_since: Time | None = Field(None, description="Since when it is idle: none before, and its pods must stay.")
+
+
 class Attempt(Model):
     """One try of one candidate, from the first step to the end."""
 
@@ -213,6 +220,10 @@ class Attempt(Model):
     rollback: RollbackStatus | None = Field(None, description="The rollback that was decided, if any.")
     outcome: Outcome | None = Field(None, description="How it ended; none while it runs.")
     ended_at: Time | None = Field(None, description="When it ended.")
+    drain: DrainStatus | None = Field(
+        None,
+        description="After a rollback: how long requests in flight may take; none while the candidate has traffic.",
+    )
 
 
 class HeldStatus(Model):

@@ -167,8 +167,8 @@ class Traffic(Model):
             ),
             rule(
                 "has(self.httpRoute) == has(oldSelf.httpRoute) && has(self.grpcRoute) == has(oldSelf.grpcRoute)",
-                "the kind of router object cannot change: delete this ModelRollout (traffic stays as it is) and create one"
-                " with the new kind",
+                "the kind of router object cannot change: delete this ModelRollout (an attempt goes back to its baseline) and"
+                " create one with the new kind",
             ),
             rule(
                 "!has(self.traefikService) || !has(oldSelf.traefikService) || self.traefikService == oldSelf.traefikService",

@@ -44,7 +44,7 @@ def machine_seconds() -> float:
 class Election:
     """Holds a Lease as long as it can be had. `me` must be this process's alone, a restart included.
 
-    A call of `server` may take `Terms.renew_every` at most. `seconds` is a monotonic clock; `clock` only dates the Lease.
+    A call of `server` may take `Terms.call_limit` at most. `seconds` is a monotonic clock; `clock` only dates the Lease.
     """
 
     def __init__(
@@ -99,7 +99,8 @@ class Election:
                         working = group.create_task(work())
                     elif working is not None and not self.is_leading:
                         log.warning("this process stands by: the Lease could not be renewed in time", lease=self._name)
-                        working = await _ended(working)
+                        await _ended(working)
+                        working = None
                     await self._step()
             finally:
                 if working is not None:

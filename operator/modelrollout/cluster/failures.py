@@ -37,7 +37,7 @@ def _message_of(body: bytes) -> str:
     """Return the sentence of a Status object, at most `LONGEST_MESSAGE` characters; other bodies are not quoted."""
     try:
         status = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     message = status.get("message") if isinstance(status, dict) else None
     if not isinstance(message, str):

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -57,11 +57,11 @@ class Kubernetes:
         body = {"metadata": {"resourceVersion": guard}, "status": patch}
         return await self._server.patch(ROLLOUTS, namespace, name, body, subresource="status")
 
-    async def post_event(self, rollout: dict[str, Any], event: Event) -> None:
+    async def post_event(self, about: Mapping[str, Any], event: Event) -> None:
         """Post an event about the object; the same event about the same version of it is posted once."""
-        body = render_event(rollout, event, at=self._clock(), identity=self._identity)
+        body = render_event(about, event, at=self._clock(), identity=self._identity)
         try:
-            await self._server.create(EVENTS, rollout["metadata"]["namespace"], body)
+            await self._server.create(EVENTS, about["metadata"]["namespace"], body)
         except Conflict:
             return  # Posted before a restart.
 
@@ -108,11 +108,16 @@ class Kubernetes:
         """Merge `body` into an object and return it, under the same strictness."""
         try:
             changed = await self._server.patch(WATCHED[resource], namespace, name, body, strict=True)
-        except Gone:
+        except (Conflict, Gone):
+            # Gone, or changed without the watch's word: what comes next is read from the server.
             self._world.forget(resource, (namespace, name))
             raise
         self._world.remember(resource, changed)
         return changed
+
+    def known(self, resource: str) -> Iterator[dict[str, Any]]:
+        """Return the watches' copies of all objects of a kind."""
+        return self._world.objects(resource)
 
     async def serves(self, resource: str) -> bool:
         """Return whether the API server knows this kind of object."""
@@ -134,9 +139,9 @@ class Kubernetes:
         return self._world.replace(resource, objects, min(versions, default=0))
 
 
-def render_event(rollout: Mapping[str, Any], event: Event, *, at: datetime, identity: str) -> dict[str, Any]:
+def render_event(about: Mapping[str, Any], event: Event, *, at: datetime, identity: str) -> dict[str, Any]:
     """Return the Event object; its name follows from what happened, so that it is posted once."""
-    metadata = rollout["metadata"]
+    metadata = about["metadata"]
     what = "\n".join((metadata["uid"], metadata["resourceVersion"], event.reason, event.action, event.note))
     return {
         "apiVersion": "events.k8s.io/v1",
@@ -153,8 +158,8 @@ def render_event(rollout: Mapping[str, Any], event: Event, *, at: datetime, iden
         "action": event.action,
         "note": _shorten(event.note),
         "regarding": {
-            "apiVersion": "modelrollout.dev/v1alpha1",
-            "kind": "ModelRollout",
+            "apiVersion": about.get("apiVersion", "modelrollout.dev/v1alpha1"),
+            "kind": about.get("kind", "ModelRollout"),
             "namespace": metadata["namespace"],
             "name": metadata["name"],
             "uid": metadata["uid"],

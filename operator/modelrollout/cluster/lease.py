@@ -29,13 +29,23 @@ class Terms:
 
     @property
     def renew_every(self) -> float:
-        """How often the holder renews: two more tries fit in before the deadline."""
-        return self.duration / 3
+        """How often the holder renews: a silence of a third of the duration still costs nothing."""
+        return self.duration / 4
 
     @property
     def look_every(self) -> float:
-        """How often others look, and the holder tries again."""
+        """How often others look."""
         return self.duration / 6
+
+    @property
+    def retry_every(self) -> float:
+        """How soon a call that nobody answered is made again."""
+        return self.duration / 12
+
+    @property
+    def call_limit(self) -> float:
+        """How long one call may take."""
+        return self.duration / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +139,7 @@ class Standing:
 
     def step(self, now: float) -> Step:
         """Return what to do next."""
-        again_at = self.tried_at + self.terms.look_every
+        again_at = self.tried_at + self.terms.retry_every
         if now < again_at:
             return Wait(again_at)
         if self.looked_at is None:

@@ -209,7 +209,7 @@ class ApiServer:
 def _parse_object(data: bytes) -> dict[str, Any]:
     try:
         parsed = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Unavailable("the API server's answer is not JSON: is there something else at its address?") from error
     if not isinstance(parsed, dict):
         raise Unavailable("the API server's answer is not an object: is there something else at its address?")

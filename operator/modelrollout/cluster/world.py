@@ -1,11 +1,11 @@
 """What the watches said last: enough of each object to route by, and no more."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from modelrollout.api.versions import ServiceRef
-from modelrollout.core.traffic import Endpoints
+from modelrollout.core.traffic import WAY_BACK_PREFIX, Endpoints
 from modelrollout.engine.ports import Unavailable
 
 Key = tuple[str, str]
@@ -48,9 +48,11 @@ class World:
             self._keep(resource, obj, version)
 
     def drop(self, resource: str, obj: Mapping[str, Any]) -> set[Key]:
-        """Take note of an object's end."""
-        self._newest[resource] = max(self._newest[resource], _version_of(obj))
-        return self.forget(resource, _key_of(obj))
+        """Take note of an object's end, unless one of its name is known that is newer than that end."""
+        version = _version_of(obj)
+        self._newest[resource] = max(self._newest[resource], version)
+        entry = self._entries[resource].get(_key_of(obj))
+        return set() if entry and entry.version > version else self.forget(resource, _key_of(obj))
 
     def forget(self, resource: str, key: Key) -> set[Key]:
         """Take note that an object is not there, whatever was known of it."""
@@ -82,6 +84,10 @@ class World:
         """Return what is kept of an object; `None` if it is not known."""
         entry = self._entries[resource].get((namespace, name))
         return entry.kept if entry else None
+
+    def objects(self, resource: str) -> Iterator[dict[str, Any]]:
+        """Return what is kept of all objects of a kind, in no promised order."""
+        return iter([entry.kept for entry in self._entries[resource].values()])
 
     def endpoints(self, namespace: str, service: ServiceRef) -> Endpoints:
         """Return what stands behind a port of a Service.
@@ -144,6 +150,9 @@ def _keep_object(obj: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {name: value for name, value in obj["metadata"].items() if name != "annotations"}
     if "managedFields" in metadata:
         metadata["managedFields"] = [_owned_spec(entry) for entry in metadata["managedFields"]]
+    annotations = obj["metadata"].get("annotations") or {}
+    if notes := {name: text for name, text in annotations.items() if name.startswith(WAY_BACK_PREFIX)}:
+        metadata["annotations"] = notes
     return {"metadata": metadata, "spec": obj.get("spec") or {}, "status": obj.get("status") or {}}
 
 
@@ -182,4 +191,4 @@ def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 
 def _marks(metadata: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(metadata.get(name) for name in ("generation", "labels", "uid", "deletionTimestamp"))
+    return tuple(metadata.get(name) for name in ("generation", "labels", "uid", "deletionTimestamp", "annotations"))

@@ -23,6 +23,8 @@ from modelrollout.core.traffic import (
     Route,
     Routed,
     Shares,
+    WayBack,
+    way_back_in,
 )
 
 LARGEST_SKEW = timedelta(seconds=30)
@@ -120,9 +122,8 @@ class Case:
     @cached_property
     def target(self) -> Shares:
         """The shares that the route should have now."""
-        last = attempt_in_force(self.rollout)
-        if last:
-            return Shares(last.target.candidate, last.target.mirror)
+        if target := target_of(self.rollout):
+            return target
         return BASELINE_ONLY if self.place and self.place.baseline else CANDIDATE_ONLY
 
     @cached_property
@@ -134,6 +135,16 @@ class Case:
     def shares_seen(self) -> Shares | None:
         """The shares that the route has, `None` where it has none of ours."""
         return self.seen.route.shares if isinstance(self.seen.route, Routed | Foreign) else None
+
+    @cached_property
+    def way_back(self) -> WayBack | None:
+        """The note that the route should carry, `None` where nothing has to be given back."""
+        return way_back_of(self.rollout)
+
+    @property
+    def way_back_seen(self) -> WayBack | None:
+        """The note that the route carries under this rollout's name, whoever's it is."""
+        return way_back_in(self.seen.route)
 
     @property
     def has_traffic(self) -> bool:
@@ -178,6 +189,12 @@ def attempt_in_force(rollout: Rollout) -> Attempt | None:
     return last if rollout.wanted.digest == last.candidate.digest else None
 
 
+def target_of(rollout: Rollout) -> Shares | None:
+    """Return the shares that the attempt in force wants, `None` without one."""
+    last = attempt_in_force(rollout)
+    return Shares(last.target.candidate, last.target.mirror) if last else None
+
+
 def place_of(rollout: Rollout) -> Place | None:
     """Return the routing object of a rollout and its two backends, as its attempt or else its spec has them."""
     if rollout.traffic is None:
@@ -196,6 +213,16 @@ def _place(rollout: Rollout, traffic: Traffic, baseline: VersionStatus | None, c
     return Place(rollout.namespace, rollout.name, traffic, baseline.service if baseline else None, candidate.service)
 
 
+def way_back_of(rollout: Rollout) -> WayBack | None:
+    """Return the note for the route: while an attempt on top of a baseline gives its candidate anything."""
+    last = rollout.status.attempt
+    if last is None or last.outcome is not None or last.baseline is None:
+        return None
+    if Shares(last.target.candidate, last.target.mirror) == BASELINE_ONLY:
+        return None
+    return WayBack(rollout.uid, last.baseline.service, last.candidate.service)
+
+
 def is_under_way(rollout: Rollout) -> bool:
     """Whether an attempt is under way."""
     last = rollout.status.attempt
@@ -204,7 +231,7 @@ def is_under_way(rollout: Rollout) -> bool:
 
 def is_urgent(rollout: Rollout) -> bool:
     """Whether a rollback is asked for or under way: such a pass waits for no metrics."""
-    return _is_going_back(rollout) or asks_for_rollback(rollout)
+    return is_going_back(rollout) or asks_for_rollback(rollout)
 
 
 def asks_for_rollback(rollout: Rollout) -> bool:
@@ -212,9 +239,10 @@ def asks_for_rollback(rollout: Rollout) -> bool:
     status = rollout.status
     if status.control and status.control.rollback is not None:
         return True
-    return status.phase is Phase.ROLLING_BACK and not _is_going_back(rollout)
+    return status.phase is Phase.ROLLING_BACK and not is_going_back(rollout)
 
 
-def _is_going_back(rollout: Rollout) -> bool:
+def is_going_back(rollout: Rollout) -> bool:
+    """Whether a rollback has been decided and its route write not been read back yet."""
     last = rollout.status.attempt
     return last is not None and last.outcome is None and last.rollback is not None

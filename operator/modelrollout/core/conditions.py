@@ -5,6 +5,7 @@ from typing import Literal
 
 from modelrollout.api.status import Condition, Outcome
 from modelrollout.core.case import Case
+from modelrollout.core.drain import drain_text
 from modelrollout.core.gates import is_lost
 from modelrollout.core.traffic import Blocked, Endpoints, Foreign, Routed, Unmanaged
 from modelrollout.core.verbs import (
@@ -90,7 +91,8 @@ def _finished(case: Case, held: _Statement) -> list[_Statement]:
     why = last.rollback.message if last and last.rollback else ""
     if last and last.outcome is Outcome.SUPERSEDED:
         return _going("Progressing", why, held)
-    message = f"version {last.candidate.version if last else '?'} was rolled back: {why}"
+    drains = drain_text(last.drain if last else None)
+    message = f"version {last.candidate.version if last else '?'} was rolled back: {why}. {drains}"
     return [
         _Statement("Ready", "False", "RolledBack", message),
         _Statement("Stalled", "True", "RolledBack", message),

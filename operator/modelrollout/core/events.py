@@ -35,6 +35,8 @@ def events_between(before: Case, after: Case, verb: Verb) -> tuple[Event, ...]:
 
 def _finished(event: Event, runbook: str | None) -> Event:
     tail = f" Runbook: {runbook}" if runbook and event.type == "Warning" and runbook not in event.note else ""
+    if len(tail) > LONGEST_NOTE // 2:  # A part of an address is of no use, and what has happened is.
+        tail = ""
     return Event(event.type, event.reason, event.action, event.note[: LONGEST_NOTE - len(tail)] + tail)
 
 
@@ -73,6 +75,9 @@ def _attempt(old: Attempt | None, new: Attempt | None, verb: Verb) -> Iterator[E
         yield Event("Warning", "RollingBack", "RollBack", f"{new.rollback.cause}: {new.rollback.message}")
     if new.outcome and not (known and known.outcome):
         yield _outcome(new, new.outcome)
+    if new.drain and new.drain.idle_since and not (known and known.drain and known.drain.idle_since):
+        since = f"{new.drain.idle_since:%Y-%m-%d %H:%M:%S} UTC"
+        yield Event("Normal", "CandidateIdle", "Drain", f"version {name} has been idle since {since}: its pods may go")
 
 
 def _gates(known: Attempt | None, new: Attempt) -> Iterator[Event]:

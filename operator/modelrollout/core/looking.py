@@ -1,6 +1,6 @@
 """Which questions the gates have now, and the answers made into verdicts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from modelrollout.api.gates import Gate
@@ -103,14 +103,15 @@ def end_of_minimum(attempt: Attempt, step: Step, blind: timedelta) -> datetime |
 
 def judge_all(
     rollout: Rollout, answers: Mapping[str, Answer], now: datetime, last: Sequence[GateStatus] = ()
-) -> tuple[GateStatus, ...]:
-    """Return the verdict of every gate of the present step; a gate without an answer is warming up.
+) -> Iterator[GateStatus]:
+    """Yield the verdict of every gate of the present step; a gate without an answer is warming up.
 
-    `last` is what the step's last look said, where somebody remembers: status may be behind it.
+    One at a time, as each takes up to some milliseconds, and a step may have 40 gates. `last` is what the step's last
+    look said, where somebody remembers: status may be behind it.
     """
     found = judged_step(rollout)
     if found is None:
-        return ()
+        return
     attempt, step, _, policy = found
     stored = {gate.name: gate for gate in (*attempt.gates, *last)}
     since = _counts_from(attempt, policy, now)
@@ -119,11 +120,13 @@ def judge_all(
     is_short = since is not None and now - policy.ingest_delay - since < policy.freshness
     waiting = NoData(Unknown.WARMING_UP, "the first requests of this step are on their way into the metrics")
 
+    limits = step.limits
+
     def bench(gate: Gate) -> Bench:
         known = stored.get(gate.name)
         return Bench(
             min_requests=policy.min_requests,
-            limits=step.limits,
+            limits=limits,
             warming_until=warming,
             earlier=tuple(known.earlier) if known else (),
             stored=known,
@@ -131,7 +134,8 @@ def judge_all(
             is_window_short=is_short,
         )
 
-    return tuple(judge(gate, answers.get(gate.name, waiting), bench(gate)) for gate in step.gates)
+    for gate in step.gates:
+        yield judge(gate, answers.get(gate.name, waiting), bench(gate))
 
 
 def _track(rollout: Rollout, version: VersionStatus, route_kind: str, route_name: str) -> Track:

@@ -15,6 +15,7 @@ from modelrollout.api.versions import ModelVersion
 from modelrollout.core.traffic import CANDIDATE_ONLY, Blocked, Capabilities, Shares
 
 DEFAULT_STEP_DURATION = timedelta(minutes=5)
+DRAIN = timedelta(minutes=5)
 DEFAULT_GATES = (Gate(name="errors", error_rate=ErrorRate(max=0.02, max_increase=0.25)),)
 
 
@@ -57,10 +58,14 @@ def limits_of(gate: Gate) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All steps of a rollout in order; never empty. `digest` changes when stages or gates do."""
+    """All steps of a rollout in order; never empty. `digest` changes when stages or gates do.
+
+    `gates` are those of all steps, each once: there may be 8,000 mentions of 420 gates.
+    """
 
     steps: tuple[Step, ...]
     digest: str
+    gates: tuple[Gate, ...]
 
     def step(self, stage: str, index: int) -> Step | None:
         """Return the step of that stage and index, `None` if the plan has none."""
@@ -100,6 +105,7 @@ class Policy:
     on_metrics_lost: OnFail
     retain_baseline: timedelta
     unready_grace: timedelta
+    drain: timedelta
 
 
 def plan_of(spec: ModelRolloutSpec, *, has_baseline: bool) -> Plan:
@@ -111,7 +117,11 @@ def plan_of(spec: ModelRolloutSpec, *, has_baseline: bool) -> Plan:
         "stages": [stage.render() for stage in stages],
         "gates": [gate.render() for gate in common],
     }
-    return Plan(steps if has_baseline else steps[-1:], digest_of(identity))
+    in_effect = steps if has_baseline else steps[-1:]
+    # All steps of a stage share one tuple of gates. Gates of two stages may have one name and differ.
+    lists = {id(step.gates): step.gates for step in in_effect}.values()
+    gates = {id(gate): gate for one in lists for gate in one}
+    return Plan(in_effect, digest_of(identity), tuple(gates.values()))
 
 
 def policy_of(spec: ModelRolloutSpec) -> Policy:
@@ -133,6 +143,7 @@ def policy_of(spec: ModelRolloutSpec) -> Policy:
         on_metrics_lost=given.on_metrics_lost,
         retain_baseline=default(back.retain_baseline, timedelta(hours=24)),
         unready_grace=default(back.unready_grace, timedelta(seconds=30)),
+        drain=default(back.drain, DRAIN),
     )
 
 

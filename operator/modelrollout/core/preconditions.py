@@ -91,6 +91,12 @@ def missing_outside(case: Case) -> Blocked | None:
         return case.seen.metrics
     if isinstance(case.seen.route, Blocked):
         return case.seen.route
+    if place.baseline and place.baseline.name == place.candidate.name:
+        return Blocked(
+            "SameService",
+            f"the candidate is behind Service {place.candidate.name}, and so is the version that serves: no router can"
+            " tell them apart. Give the candidate a Service of its own",
+        )
     for endpoints, service, what in (
         (case.seen.baseline, place.baseline, "baseline"),
         (case.seen.candidate, place.candidate, "candidate"),

@@ -22,6 +22,7 @@ from modelrollout.api.status import (
 )
 from modelrollout.core.case import Case, place_of
 from modelrollout.core.conditions import conditions_of
+from modelrollout.core.drain import drain_of
 from modelrollout.core.events import Event, events_between
 from modelrollout.core.gates import fresh_tally, is_lost
 from modelrollout.core.news import is_old_news
@@ -34,6 +35,7 @@ from modelrollout.core.traffic import (
     Place,
     Routed,
     Shares,
+    WayBack,
 )
 from modelrollout.core.verbs import (
     Begin,
@@ -58,12 +60,16 @@ LOOK_AGAIN = timedelta(seconds=15)
 
 @dataclass(frozen=True, slots=True)
 class RouteWrite:
-    """A write of the route; one that `outranks` goes on over conflicts and refused status writes."""
+    """A write of the route; one that `outranks` goes on over conflicts and refused status writes.
+
+    `shares` is `None` where they stay as they are. Afterwards the route carries the note `way_back`, or none.
+    """
 
     place: Place
-    shares: Shares
+    shares: Shares | None
     guard: str | None
     outranks: bool
+    way_back: WayBack | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +127,18 @@ def _attempt_after(case: Case, verb: Verb) -> Attempt | None:
         case RollBack(cause, message, _):
             return _rolling_back(case, cause, message)
         case Finish():
-            return _ended(case, _outcome_of(case.attempt))
+            return _with_drain(case, _ended(case, _outcome_of(case.attempt)))
         case Promote():
             return _ended(case, Outcome.PROMOTED)
         case Rest() | Stall() | Hold() | Wait() | Restore() | Recognize():
-            return _noted(case) if case.attempt else last
+            return _noted(case) if case.attempt else _with_drain(case, last)
         case _:
             assert_never(verb)
+
+
+def _with_drain(case: Case, last: Attempt | None) -> Attempt | None:
+    drain = drain_of(case, last)
+    return last.model_copy(update={"drain": drain}) if last and last.drain != drain else last
 
 
 def _new_attempt(case: Case, last: Attempt | None) -> Attempt:
@@ -333,12 +344,30 @@ def _route_write(case: Case, verb: Verb) -> RouteWrite | None:
         ):
             pass
         case _:
-            return None
+            return _note_write(case)
     place, route = place_of(case.rollout), case.seen.route
-    if place is None or (isinstance(route, Routed) and route.shares == case.target):
+    stands = isinstance(route, Routed) and route.shares == case.target and route.way_back == case.way_back
+    if place is None or stands:
         return None
     guard = route.guard if isinstance(route, Routed | Foreign) else None
-    return RouteWrite(place, case.target, guard, outranks=isinstance(verb, RollBack | Restore))
+    outranks = isinstance(verb, RollBack | Restore)
+    return RouteWrite(place, case.target, guard, outranks, case.way_back)
+
+
+def _note_write(case: Case) -> RouteWrite | None:
+    """Return what mends the note alone: a promotion moves nothing, and a crash may have come before its end.
+
+    On a route that somebody else wrote a note would be of no use, so one that is missing there is not fought for.
+    A rollback that waits keeps its note until the traffic is back. What an earlier rollout of this name has left is
+    not ours to take away.
+    """
+    place, route, wanted, stands = place_of(case.rollout), case.seen.route, case.way_back, case.way_back_seen
+    if place is None or stands == wanted or not isinstance(route, Routed | Foreign):
+        return None
+    is_over = case.attempt is None and stands is not None and stands.uid == case.rollout.uid
+    if is_over or (wanted and isinstance(route, Routed)):
+        return RouteWrite(place, None, route.guard, outranks=False, way_back=wanted)
+    return None
 
 
 def _look_again_at(case: Case, verb: Verb) -> datetime | None:
@@ -352,7 +381,8 @@ def _look_again_at(case: Case, verb: Verb) -> datetime | None:
         case Finish() | Begin() | Go() | Promote() | Recognize():
             return case.now
         case Rest():
-            ends = case.retained_until
+            drain = case.status.attempt.drain if case.status.attempt else None
+            ends = case.retained_until or (drain.until if drain else None)
             return ends if ends and ends > case.now else None
         case _:
             assert_never(verb)

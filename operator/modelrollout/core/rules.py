@@ -8,8 +8,10 @@ from modelrollout.api.fields import NONE, render_duration
 from modelrollout.api.gates import Gate, OnFail
 from modelrollout.api.status import Cause, Command, GateStatus, Verdict
 from modelrollout.core.case import LARGEST_SKEW, Case
+from modelrollout.core.drain import drain_of, drain_text
 from modelrollout.core.evidence import Unknown
 from modelrollout.core.gates import CATASTROPHE, is_lost
+from modelrollout.core.gitops import lacking
 from modelrollout.core.inbox import can_retry, rollback_answer
 from modelrollout.core.looking import end_of_minimum
 from modelrollout.core.plan import DEFAULT_GATES, StageKind, Step
@@ -27,11 +29,13 @@ from modelrollout.core.preconditions import (
 from modelrollout.core.traffic import (
     BASELINE_ONLY,
     CANDIDATE_ONLY,
+    EARLIER_ATTEMPT,
     Acceptance,
     Blocked,
     Endpoints,
     Foreign,
     Routed,
+    Shares,
     Unmanaged,
 )
 from modelrollout.core.verbs import (
@@ -51,6 +55,8 @@ from modelrollout.core.verbs import (
 
 # A gateway that has not said a word about a route for so long will not: somebody has to look.
 ACCEPTANCE_BOUND = timedelta(seconds=30)
+# What is left is given back within a second or so; its events wake the rollout, this is for those that got lost.
+GIVING_BACK_BOUND = timedelta(seconds=15)
 
 
 def obey_people(case: Case) -> Verb | None:
@@ -99,6 +105,30 @@ def return_superseded(case: Case) -> Verb | None:
     return _roll_back(case, Cause.SUPERSEDED, f"spec now asks for {case.wanted.version}")
 
 
+def return_predecessor(case: Case) -> Verb | None:
+    """A deleted rollout of this name has left traffic with its candidate: that goes back before anything begins.
+
+    The engine gives it back; what somebody else wrote since waits for a person here.
+    """
+    left = case.way_back_seen
+    if case.attempt or left is None or left.uid == case.rollout.uid or Command.RESUME in case.taken:
+        return None
+    where = f"{case.seen.route_kind} {case.seen.route_name}"
+    if isinstance(case.seen.route, Foreign) and case.seen.route.manager != EARLIER_ATTEMPT:
+        return Hold(
+            "RouteChanged",
+            f"an earlier rollout of this name was deleted in mid-attempt, and {case.seen.route.manager} has set the"
+            f" shares on {where} since: give {left.baseline.name} everything there, or control.resume to let the operator"
+            " start from what stands",
+        )
+    return Wait(
+        "GivingBack",
+        f"an earlier rollout of this name was deleted in mid-attempt: {left.baseline.name} gets back what {where} gives"
+        f" {left.candidate.name}, then this one begins by itself; if it does not, events of that object say why",
+        until=case.now + GIVING_BACK_BOUND,
+    )
+
+
 def rest(case: Case) -> Verb | None:
     """Nothing to do: the candidate serves already, or it was rolled back and nobody asked to retry."""
     if case.attempt or case.wanted is None:
@@ -109,10 +139,11 @@ def rest(case: Case) -> Verb | None:
     if can_retry(case) and Command.RETRY not in case.taken:
         last = case.status.attempt
         why = last.rollback.message if last and last.rollback else "it was rolled back"
+        drains = drain_text(drain_of(case, last))
         return Rest(
             "RolledBack",
-            f"version {case.wanted.version} was rolled back: {why}. Make another version the candidate, or ask for"
-            " control.retry",
+            f"version {case.wanted.version} was rolled back: {why}. {drains}{'. ' if drains else ''}Make another version"
+            " the candidate, or ask for control.retry",
             writes=mend,
         )
     return None
@@ -200,14 +231,16 @@ def hold_on_foreign_route(case: Case) -> Verb | None:
     route = case.seen.route
     if not (case.attempt and isinstance(route, Foreign)) or route.shares == case.target or Command.RESUME in case.taken:
         return None
-    first = case.attempt.applied_at is None and case.step == case.plan.steps[0]
+    first = case.attempt.applied_at is None and case.step == case.plan.steps[0] and not _was_ours(case)
     if first and route.shares is not None and route.shares.candidate == NONE:
         return None  # An adopted rule is the user's until our first write.
     found = f"{route.shares} for the candidate" if route.shares else route.detail
+    lacks = lacking(route.manager, case.rollout.traffic) if case.rollout.traffic else ""
+    remedy = f"{lacks[0].upper()}{lacks[1:]}: mend that" if lacks else "Remove that writer"
     return Hold(
         "RouteChanged",
         f"{route.manager} set {found} on {case.seen.route_kind} {case.seen.route_name}, the plan says {case.target}."
-        " Remove that writer, then control.resume to go on or control.rollback to go back",
+        f" {remedy}, then control.resume to go on or control.rollback to go back",
     )
 
 
@@ -337,6 +370,14 @@ def _stop_on(case: Case, failed: GateStatus, cause: Cause) -> Verb:
     if case.attempt and case.attempt.baseline is None:
         return Hold("GateFailed", f"{text}. This is the first deployment, there is no baseline to go back to")
     return _roll_back(case, cause, text)
+
+
+def _was_ours(case: Case) -> bool:
+    """Whether the route was seen as the attempt wants it, or as somebody else changed it after that."""
+    seen = case.status.route
+    if seen and Shares(seen.candidate, seen.mirror) == case.target:
+        return True
+    return any(one.type == "Held" and one.reason == "RouteChanged" for one in case.status.conditions)
 
 
 def _route_needs_mending(case: Case) -> bool:

@@ -37,6 +37,24 @@ class Place:
     candidate: ServiceRef
 
 
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """The note on a route that says whose attempt gives its candidate something there, and who should have it back.
+
+    It is for the case that the rollout is deleted: then the route alone knows where its traffic belongs.
+    """
+
+    uid: str
+    baseline: ServiceRef
+    candidate: ServiceRef
+
+
+# One annotation a rollout, named after it: several may have a rule each on one route.
+WAY_BACK_PREFIX = "way-back.modelrollout.dev/"
+# Who set shares between backends that are not ours now, where nobody else did.
+EARLIER_ATTEMPT = "an earlier attempt of this operator"
+
+
 class Acceptance(StrEnum):
     """What the gateway says of the route as it stands now; no proof that traffic follows it."""
 
@@ -49,13 +67,15 @@ class Acceptance(StrEnum):
 class Routed:
     """The route stands as this operator last wrote it.
 
-    `guard` is the resourceVersion that a write must still find; `detail` says why it was not accepted.
+    `guard` is the resourceVersion that a write must still find; `detail` says why it was not accepted; `way_back`
+    is the note that it carries under this rollout's name.
     """
 
     shares: Shares
     guard: str
     acceptance: Acceptance = Acceptance.ACCEPTED
     detail: str = ""
+    way_back: WayBack | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +86,7 @@ class Foreign:
     manager: str
     guard: str
     detail: str = ""
+    way_back: WayBack | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +103,11 @@ class Blocked:
 
 
 Route = Routed | Foreign | Unmanaged | Blocked
+
+
+def way_back_in(route: Route) -> WayBack | None:
+    """Return the note that a route carries under the name of the rollout that it was read for."""
+    return route.way_back if isinstance(route, Routed | Foreign) else None
 
 
 @dataclass(frozen=True, slots=True)

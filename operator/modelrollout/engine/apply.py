@@ -48,19 +48,24 @@ class Applier:
         if decision.write:
             try:
                 await self._write_route(decision.write)
-            except (Conflict, Gone, Refused, Unavailable):
+            except (Conflict, Gone, Refused, Unavailable) as error:
                 # Status says by now what has happened: a later pass would find nothing new to tell.
                 if refused is None:
                     await self._tell(obj, decision.events)
+                if isinstance(error, Refused):
+                    await self._tell(obj, (Event("Warning", "RouteRefused", "Write", str(error)),))
                 raise
         if refused:
             raise refused
         await self._tell(obj, decision.events)
 
     async def _write_status(self, obj: dict[str, Any], rollout: Rollout, decision: Decision) -> None:
-        if decision.status == rollout.status and not rollout.ignored:
-            return
-        if patch := merge_patch(obj.get("status") or {}, decision.status.render()):
+        patch: dict[str, Any] = {}
+        if decision.status != rollout.status or rollout.ignored:
+            patch = status_patch(obj.get("status") or {}, rollout, decision.status.render())
+        # An empty patch changes nothing, but is a conflict if the rollout is no longer what was decided on. A route
+        # that is written without it could follow a status of long ago: after a restart a list may be that old.
+        if patch or decision.write:
             stands = await self._cluster.patch_status(rollout.namespace, rollout.name, rollout.guard, patch)
             self._store.put(stands)
             if lost := next(dropped_fields(patch, stands.get("status") or {}), None):
@@ -77,15 +82,13 @@ class Applier:
         guard = write.guard
         for attempt in range(CONFLICTS_ALLOWED):
             try:
-                await driver.write(write.place, write.shares, guard)
+                await driver.write(write.place, write.shares, guard, write.way_back)
             except Conflict:
                 if not write.outranks or attempt == CONFLICTS_ALLOWED - 1:
                     raise
                 guard = await self._guard_now(write)
             else:
-                log.info(
-                    "route written", candidate_percent=str(write.shares.candidate), mirror=str(write.shares.mirror)
-                )
+                _log(write)
                 return
 
     async def _guard_now(self, write: RouteWrite) -> str | None:
@@ -106,6 +109,29 @@ class Applier:
                 await self._cluster.post_event(obj, event)
             except (Conflict, Gone, Refused, Unavailable) as error:
                 log.warning("event not posted", reason=event.reason, error=str(error))
+
+
+def status_patch(stored: dict[str, Any], rollout: Rollout, new: dict[str, Any]) -> dict[str, Any]:
+    """Return the merge patch that makes `stored` say what `new` says.
+
+    Fields that we do not know are a later release's: after a way back to this one they stay, so that nothing is lost on
+    the way forth again. Those of an attempt go with the attempt.
+    """
+    known = rollout.status.render()
+    foreign = stored.keys() - known.keys() - set(rollout.ignored)
+    kept = new | {key: stored[key] for key in foreign if key not in new}
+    before, after = stored.get("attempt"), new.get("attempt")
+    if isinstance(before, dict) and after and "attempt" in known and before.get("number") == after["number"]:
+        foreign = before.keys() - known["attempt"].keys()
+        kept["attempt"] = after | {key: before[key] for key in foreign if key not in after}
+    return merge_patch(stored, kept)
+
+
+def _log(write: RouteWrite) -> None:
+    if write.shares is None:
+        log.info("way-back note written" if write.way_back else "way-back note taken away")
+    else:
+        log.info("route written", candidate_percent=str(write.shares.candidate), mirror=str(write.shares.mirror))
 
 
 def merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

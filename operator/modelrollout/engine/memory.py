@@ -17,7 +17,7 @@ CONTEST = timedelta(minutes=10)
 
 @dataclass(slots=True)
 class Notes:
-    """The last look at the metrics, and how often in a row a pass has failed.
+    """The last look at the metrics, and how often in a row a pass has failed, or met a conflict.
 
     `unseen` is how long nobody looked at the step, and until which stored look that lasts: until status has it.
 
@@ -29,7 +29,9 @@ class Notes:
     looked_at: datetime | None = None
     unseen: tuple[datetime, timedelta] | None = None
     failures: int = 0
+    conflicts: int = 0
     writes_in_a_row: int = 0
+    patience_until: datetime | None = None
     written: Shares | None = None
     written_at: tuple[datetime, ...] = ()
     interrupt: asyncio.Event = field(default_factory=asyncio.Event)
@@ -73,10 +75,16 @@ class Memory:
         notes.failures += 1
         return notes.failures
 
+    def conflicted(self, key: Key) -> int:
+        """Count a pass that met a conflict; return how many there have been in a row."""
+        notes = self._notes.setdefault(key, Notes())
+        notes.conflicts += 1
+        return notes.conflicts
+
     def succeeded(self, key: Key) -> None:
         """Forget the failures."""
         if notes := self._notes.get(key):
-            notes.failures = 0
+            notes.failures = notes.conflicts = 0
 
     def drop(self, key: Key) -> None:
         """Forget the rollout."""

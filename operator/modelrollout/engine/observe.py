@@ -1,6 +1,9 @@
 """The first part of a pass: look at the route, the backends, and, when it is time, at the metrics."""
 
 import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,13 +11,20 @@ from typing import Any
 from modelrollout.api.status import GateStatus
 from modelrollout.api.traffic import Traffic
 from modelrollout.api.versions import ServiceRef
-from modelrollout.core.case import Observed, is_under_way, is_urgent, place_of
+from modelrollout.core.case import Observed, is_going_back, is_under_way, is_urgent, place_of, target_of
 from modelrollout.core.evidence import Answer, Gap, NoData, Question
 from modelrollout.core.looking import blind_time, judge_all, last_look, questions, unseen_gap
 from modelrollout.core.rollout import Rollout
-from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Place
+from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Foreign, Place, Route, Routed
 from modelrollout.engine.memory import Notes, next_look
 from modelrollout.engine.ports import Cluster, Driver, Refused, Source, Unavailable
+
+QUESTIONS_AT_ONCE = 8
+"""Of one pass: a rollout of 40 gates has its questions answered in turn, not at the others' expense."""
+
+
+OWN_QUERIES_AT_ONCE = 4
+"""Of one namespace: how long a query of a user's own takes is the user's doing, and a source has 16 threads."""
 
 
 class Interrupted(Exception):
@@ -28,6 +38,11 @@ class Drivers:
     http_route: Driver
     grpc_route: Driver
     traefik_service: Driver
+
+    @property
+    def all(self) -> tuple[Driver, ...]:
+        """Return the drivers, one for each kind of routing object."""
+        return self.http_route, self.traefik_service
 
     def of(self, traffic: Traffic) -> Driver:
         """Return the driver for this kind of routing object."""
@@ -43,6 +58,8 @@ class Observer:
         self._drivers = drivers
         self._source = source
         self._cluster = cluster
+        self._turn_to_judge = asyncio.Lock()
+        self._own_queries = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(OWN_QUERIES_AT_ONCE))
 
     async def observe(self, rollout: Rollout, notes: Notes, now: datetime) -> Observed:
         """Return what there is to see; metrics only when the next look is due, and never for a rollback.
@@ -57,7 +74,7 @@ class Observer:
             return Observed(unreadable, "route", "?", None, None, Endpoints.UNKNOWN)
         driver = self._drivers.of(place.traffic)
         urgent = is_urgent(rollout)
-        route = await driver.read(place)
+        route = await self._read(driver, place, rollout)
         gates, looked = ((), False) if urgent else await self._gates(rollout, notes, driver, place, now)
         return Observed(
             route=route,
@@ -74,6 +91,22 @@ class Observer:
             unseen=_unseen(rollout, notes),
             contested=notes.is_contested(now),
         )
+
+    async def _read(self, driver: Driver, place: Place, rollout: Rollout) -> Route:
+        """Return the route: the watch's copy, but what would restart a step or end a rollback is read anew.
+
+        After a restart the copy may be older than what was written before it: a list can be, and a watch may lag.
+        """
+        try:
+            route = await driver.read(place)
+        except Refused as error:
+            return Blocked("RouteRefused", str(error))
+        target = target_of(rollout)
+        if target is None or not isinstance(route, Routed | Foreign):
+            return route
+        if route.shares == target and not is_going_back(rollout):
+            return route
+        return await driver.read(place, live=True)
 
     async def _capabilities(self, driver: Driver, place: Place) -> Capabilities | Blocked:
         try:
@@ -101,8 +134,7 @@ class Observer:
         spec = rollout.spec
         if spec is None:
             return None
-        gates = {gate.name: gate for step in rollout.plan(has_baseline=True).steps for gate in step.gates}
-        return self._source.check(spec.metrics, tuple(gates.values()))
+        return self._source.check(spec.metrics, rollout.plan(has_baseline=True).gates)
 
     async def _gates(
         self, rollout: Rollout, notes: Notes, driver: Driver, place: Place, now: datetime
@@ -117,12 +149,39 @@ class Observer:
         answers, covered = await self._ask(asked, gap, notes)
         if gap:
             notes.unseen = gap.since, blind_time(gap, covered)
-        notes.gates, notes.looked_at = judge_all(rollout, answers, now, notes.gates), now
+        notes.gates, notes.looked_at = await self._judge(rollout, answers, notes, now), now
         return notes.gates, True
 
+    async def _judge(
+        self, rollout: Rollout, answers: Mapping[str, Answer], notes: Notes, now: datetime
+    ) -> tuple[GateStatus, ...]:
+        """Judge a gate at a time, in turn with the other passes that judge, and let the loop go round in between.
+
+        So a rollback waits for one gate, however many rollouts of however many gates are being judged.
+        """
+        verdicts: list[GateStatus] = []
+        judging = judge_all(rollout, answers, now, notes.gates)
+        while True:
+            async with self._turn_to_judge:
+                if verdicts:
+                    await asyncio.sleep(0)
+                if notes.interrupt.is_set():
+                    raise Interrupted
+                verdict = next(judging, None)
+                if verdict is None:
+                    return tuple(verdicts)
+                verdicts.append(verdict)
+
     async def _ask(self, asked: dict[str, Question], gap: Gap | None, notes: Notes) -> tuple[dict[str, Answer], float]:
-        """Ask all at once; give up as soon as a rollback is asked for. What nobody can say was not covered."""
-        answers = {name: asyncio.ensure_future(self._source.measure(question)) for name, question in asked.items()}
+        """Ask some at once; give up as soon as a rollback is asked for. What nobody can say was not covered."""
+        few = asyncio.Semaphore(QUESTIONS_AT_ONCE)
+
+        async def measure(question: Question) -> Answer:
+            turn = self._own_queries[question.candidate.namespace] if question.gate.value else nullcontext()
+            async with few, turn:
+                return await self._source.measure(question)
+
+        answers = {name: asyncio.ensure_future(measure(question)) for name, question in asked.items()}
         covered = [asyncio.ensure_future(self._source.covered(gap))] if gap and gap.needs_source else []
         stop = asyncio.ensure_future(notes.interrupt.wait())
         open_ones: set[asyncio.Future[Any]] = {*answers.values(), *covered}

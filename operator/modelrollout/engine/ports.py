@@ -1,6 +1,7 @@
 """What the engine needs of the world, and the four ways in which the world says no."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ from modelrollout.api.status import ModelRolloutStatus
 from modelrollout.api.versions import ServiceRef, Workload
 from modelrollout.core.events import Event
 from modelrollout.core.evidence import Answer, Gap, NoData, Question
-from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Place, Route, Shares
+from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Place, Route, Shares, WayBack
 
 
 class Conflict(Exception):
@@ -34,6 +35,18 @@ class Unavailable(Exception):
     def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A note found on a route, as it will be read when its rollout is gone.
+
+    `place` is what the rollout's was at its last write; `about` is the routing object as events refer to it.
+    """
+
+    way_back: WayBack
+    place: Place
+    about: Mapping[str, Any]
 
 
 class Clock(Protocol):
@@ -61,11 +74,20 @@ class Driver(Protocol):
         """Return the route as it stands; `live` asks the API server even where a watch keeps a copy."""
         ...
 
-    async def write(self, place: Place, shares: Shares, guard: str | None) -> Route:
-        """Make the route give these shares, and return it as it was read back.
+    def left(self, uid: str = "") -> Iterator[Left]:
+        """Return the notes on all routes that are watched: those of one rollout, or without `uid` all."""
+        ...
+
+    async def write(
+        self, place: Place, shares: Shares | None, guard: str | None, way_back: WayBack | None = None
+    ) -> Route:
+        """Make the route give these shares (`None`: those it gives) and carry this note; return it as read back.
+
+        It may only have been brought on the way there; then the next write goes on.
+
 
         `guard` is from the `read` that this write was decided on, `None` where that found nothing.
-        A route that gives these shares already, by our own hand, is not written.
+        A route that is so already, by our own hand, is not written.
 
         Raises:
             Conflict: the route is no longer as `guard` knew it.
@@ -104,8 +126,8 @@ class Cluster(Protocol):
         """
         ...
 
-    async def post_event(self, rollout: dict[str, Any], event: Event) -> None:
-        """Post an event about the object."""
+    async def post_event(self, about: Mapping[str, Any], event: Event) -> None:
+        """Post an event about the object: a rollout, or a routing object."""
         ...
 
     def endpoints(self, namespace: str, service: ServiceRef) -> Endpoints:

@@ -30,6 +30,9 @@ class Store:
     def __len__(self) -> int:
         return len(self._objects)
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._objects
+
     def put(self, obj: dict[str, Any]) -> bool:
         """Keep the object if it is news; return whether it was."""
         uid = obj["metadata"]["uid"]
@@ -53,6 +56,11 @@ class Store:
             return self._objects[key]
         except KeyError:
             raise Gone(key) from None
+
+    def namespace_of(self, key: Key) -> str:
+        """Return the namespace of an object; that of one that is not known is empty."""
+        known = self._objects.get(key)
+        return known.rollout.namespace if known else ""
 
     def drop(self, key: Key) -> None:
         """Forget the object."""

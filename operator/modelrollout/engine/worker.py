@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -10,10 +11,13 @@ import structlog
 from modelrollout.core.case import Case, Limits, is_urgent
 from modelrollout.core.decide import decide
 from modelrollout.core.projection import Decision
+from modelrollout.core.rollout import Rollout
+from modelrollout.core.traffic import way_back_in
 from modelrollout.engine.apply import Applier
-from modelrollout.engine.memory import Memory, next_look
+from modelrollout.engine.memory import Memory, Notes, next_look
 from modelrollout.engine.observe import Interrupted, Observer
 from modelrollout.engine.ports import Clock, Cluster, Conflict, Gone, Refused, Telemetry, Unavailable
+from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Key, Store
 from modelrollout.engine.workqueue import Lane, WorkQueue
 
@@ -24,12 +28,22 @@ LONGEST_URGENT_BACKOFF = 2.0
 # A rollback is six API calls, one after another: with eight at a time the machine is the limit, not the waiting.
 URGENT_WORKERS = 8
 WRITES_AT_ONCE = 3
+CONFLICTS_AT_ONCE = 3
+
+
+def most_of_a_namespace(workers: int) -> dict[Lane, int]:
+    """Return how many passes of one namespace may be under way at once, out of each lane.
+
+    With so many of both, the workers that serve rollbacks only are still free for the others.
+    """
+    quarter = max(1, workers // 4)
+    return {Lane.ROLLBACK: quarter, Lane.NORMAL: max(1, workers - quarter)}
 
 
 class Engine:
     """Objects in, passes out. `seen`, `dropped` and `touched` only take note; the workers do the rest."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing that the engine needs
         self,
         *,
         store: Store,
@@ -40,6 +54,7 @@ class Engine:
         clock: Clock,
         limits: Limits,
         telemetry: Telemetry,
+        returner: Returner,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -49,6 +64,7 @@ class Engine:
         self._clock = clock
         self._limits = limits
         self._telemetry = telemetry
+        self._returner = returner
         self._memory = Memory()
         self._is_working = False
         self._passes: dict[Key, float] = {}
@@ -66,11 +82,14 @@ class Engine:
         return is_news
 
     def dropped(self, obj: dict[str, Any]) -> None:
-        """Take note that a rollout is gone; its route keeps its last shares."""
-        key = obj["metadata"]["uid"]
-        self._store.drop(key)
-        self._queue.forget(key)
-        self._memory.drop(key)
+        """Take note that a rollout is gone; what its route still gives its candidate goes back."""
+        self._forget(obj["metadata"]["uid"])
+
+    def give_back(self) -> None:
+        """Give back what rollouts that were deleted unseen have left; to be called when all of them are listed."""
+        for key in self._returner.left():
+            if key not in self._store:
+                self._hurry(key)
 
     def touched(self, names: Iterable[tuple[str, str]]) -> None:
         """Take note that a Service or routing object of such a namespace and name has changed."""
@@ -89,6 +108,8 @@ class Engine:
         self._is_working = True
         for stored in self._store.all():
             self._wake(stored.rollout.uid)
+        if complete.is_set():
+            self.give_back()
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(URGENT_WORKERS):
@@ -99,6 +120,10 @@ class Engine:
         finally:
             self._is_working = False
             self._queue.clear()
+
+    def _hurry(self, key: Key) -> None:
+        if self._is_working:
+            self._queue.add(key, Lane.ROLLBACK)
 
     def _wake(self, key: Key) -> None:
         if not self._is_working:
@@ -122,7 +147,7 @@ class Engine:
         self._passes[key] = started = asyncio.get_running_loop().time()
         outcome = "ok"
         try:
-            await self._pass(key)
+            await (self._pass(key) if key in self._store else self._return(key))
             self._memory.succeeded(key)
         except Interrupted:
             outcome = "interrupted"
@@ -135,11 +160,11 @@ class Engine:
         except Unavailable as error:
             outcome = "unavailable"
             log.warning("pass put off", error=str(error))
-            self._back_off(key, error.retry_after.total_seconds() if error.retry_after else 0.0)
+            self._back_off(key, _asked_to_wait(error))
         except Refused as error:
             outcome = "refused"
             log.error("pass refused by the API server", error=str(error))  # noqa: TRY400 - its sentence is enough
-            self._back_off(key)
+            self._back_off(key, refused=True)
         except Exception:
             outcome = "bug"
             log.exception("pass failed")
@@ -156,55 +181,107 @@ class Engine:
             namespace=rollout.namespace, name=rollout.name, uid=key, attempt=attempt.number if attempt else 0
         )
         notes = self._memory.of(rollout)
+        if self._must_wait(key, rollout, notes):
+            return
         notes.interrupt.clear()  # This pass knows of every rollback asked for so far; later ones set it again.
         now = self._clock()
         seen = await self._observer.observe(rollout, notes, now)
+        if (left := way_back_in(seen.route)) and left.uid not in self._store:
+            self._hurry(left.uid)  # Of a deleted rollout of this name: ours waits for it.
         decision = decide(Case(rollout, seen, self._clock(), self._limits))
         await self._applier.apply(obj, rollout, decision)
         self._telemetry.decided(rollout.status, decision.status)
         notes.note_write(decision.write, seen.route, now)
         self._plan_next(key, decision)
 
+    def _must_wait(self, key: Key, rollout: Rollout, notes: Notes) -> bool:
+        """Whether a race is being waited out, though the other side's write has woken us; people are heard at once."""
+        until, notes.patience_until = notes.patience_until, None
+        left = (until - self._clock()).total_seconds() if until else 0.0
+        if not 0 < left <= LONGEST_BACKOFF or is_urgent(rollout) or rollout.status.control:
+            return False
+        notes.patience_until = until
+        self._queue.add_after(key, left)
+        return True
+
+    async def _return(self, key: Key) -> None:
+        structlog.contextvars.bind_contextvars(uid=key)
+        again = await self._returner.give_back(key)
+        self._memory.drop(key)
+        if again:
+            self._queue.add_after(key, again)
+
     def _plan_next(self, key: Key, decision: Decision) -> None:
         now = self._clock()
         rollout = self._store.get(key).rollout
         notes = self._memory.of(rollout)
         at = decision.look_again_at
-        if notes.writes_in_a_row > WRITES_AT_ONCE:
+        if decision.write and (notes.writes_in_a_row > WRITES_AT_ONCE or notes.is_contested(now)):
             # Something undoes what we write, under our own name: another operator. Do not race it.
-            self._queue.add_after(key, min(LONGEST_BACKOFF, 0.1 * 2 ** min(notes.writes_in_a_row, 20)))
+            rounds = 20 if notes.is_contested(now) else min(notes.writes_in_a_row, 20)
+            patience = min(LONGEST_BACKOFF, 0.1 * 2**rounds)
+            notes.patience_until = now + timedelta(seconds=patience)
+            self._queue.add_after(key, patience)
         elif decision.write or (at is not None and at <= now):
             # Read back what was written, in the lane that the rollout is in.
-            self._queue.add(key, Lane.ROLLBACK if is_urgent(rollout) else Lane.NORMAL)
+            self._queue.add(key, _lane(urgent=is_urgent(rollout)))
         elif due := [moment for moment in (at, next_look(rollout, notes, now)) if moment]:
             self._queue.add_after(key, (min(due) - now).total_seconds())
 
     async def _read_again(self, key: Key) -> None:
-        """Get the object as it is now, and decide anew at once."""
+        """Get the object as it is now, and decide anew: at once, unless that has led nowhere several times in a row."""
         try:
             known = self._store.get(key).rollout
-            self._store.put(await self._cluster.get_rollout(known.namespace, known.name))
-            rollout = self._store.get(key).rollout
+            found = await self._cluster.get_rollout(known.namespace, known.name)
         except Gone:
             self._forget(key)
         except (Refused, Unavailable) as error:
             log.warning("could not read the rollout again", error=str(error))
-            self._back_off(key)
+            self._back_off(key, _asked_to_wait(error))
         else:
-            self._queue.add(key, Lane.ROLLBACK if is_urgent(rollout) else Lane.NORMAL)
+            if found["metadata"]["uid"] != key:  # It was deleted, and another one has its name.
+                self._forget(key)
+                self.seen(found)
+                return
+            self._store.put(found)
+            self._come_back(key)
 
-    def _back_off(self, key: Key, at_least: float = 0.0) -> None:
-        """Come back later: exponentially, with jitter; a rollback comes back within two seconds."""
+    def _come_back(self, key: Key) -> None:
+        """Have the key decided anew after a conflict."""
+        in_a_row = self._memory.conflicted(key)
+        urgent = is_urgent(self._store.get(key).rollout)
+        if in_a_row <= CONFLICTS_AT_ONCE:
+            self._queue.add(key, _lane(urgent=urgent))
+        else:  # What we are told is old, or somebody writes all the time: asking faster makes it no newer.
+            self._queue.add_after(key, _backoff(in_a_row - CONFLICTS_AT_ONCE, urgent=urgent), _lane(urgent=urgent))
+
+    def _back_off(self, key: Key, at_least: float = 0.0, *, refused: bool = False) -> None:
+        """Come back later: exponentially, with jitter; a rollback comes back within two seconds.
+
+        So does what a deleted rollout has left, unless it is refused: its namespace may be on its way out.
+        """
         failures = self._memory.failed(key)
-        try:
-            urgent = is_urgent(self._store.get(key).rollout)
-        except Gone:
-            return
-        longest = LONGEST_URGENT_BACKOFF if urgent else LONGEST_BACKOFF
-        wait = min(longest, 0.1 * 2 ** min(failures, 20)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-        self._queue.add_after(key, wait if urgent else max(wait, at_least))
+        urgent = is_urgent(self._store.get(key).rollout) if key in self._store else not refused
+        wait = _backoff(failures, urgent=urgent)
+        self._queue.add_after(key, wait if urgent else max(wait, at_least), _lane(urgent=urgent))
 
     def _forget(self, key: Key) -> None:
         self._store.drop(key)
         self._memory.drop(key)
         self._queue.forget(key)
+        self._hurry(key)
+
+
+def _lane(*, urgent: bool) -> Lane:
+    return Lane.ROLLBACK if urgent else Lane.NORMAL
+
+
+def _backoff(failures: int, *, urgent: bool) -> float:
+    """Return the seconds to wait after so many failures in a row, with jitter."""
+    longest = LONGEST_URGENT_BACKOFF if urgent else LONGEST_BACKOFF
+    return min(longest, 0.1 * 2.0 ** min(failures, 20)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+
+
+def _asked_to_wait(error: Refused | Unavailable) -> float:
+    """Return for how many seconds the server asked to be left alone."""
+    return error.retry_after.total_seconds() if isinstance(error, Unavailable) and error.retry_after else 0.0

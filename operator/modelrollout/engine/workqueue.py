@@ -1,11 +1,16 @@
-"""Keys that are due: duplicates merge, a key never runs twice at once, rollbacks have a lane of their own."""
+"""Keys that are due: duplicates merge, a key never runs twice at once, rollbacks have a lane of their own.
+
+Within a lane groups (namespaces) take turns, and none may run more than its limit at once: whatever one of them does,
+the others' keys wait for a turn, not for its end.
+"""
 
 import asyncio
 import heapq
 import itertools
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Mapping
 from enum import IntEnum
+from functools import partial
 
 from modelrollout.engine.store import Key
 
@@ -17,30 +22,47 @@ class Lane(IntEnum):
     NORMAL = 1
 
 
+def _one_group(key: Key) -> str:
+    del key
+    return ""
+
+
 class WorkQueue:
     """An asyncio queue of keys with delays. `time` is monotonic seconds, the event loop's by default.
 
     A key that becomes due while it runs is run once more afterwards. Of several delays the earliest counts.
+    `group_of` says whose a key is, and `most` how many keys of one group may run at once out of each lane; without
+    them all are one group without limit.
     """
 
-    def __init__(self, time: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        time: Callable[[], float] | None = None,
+        *,
+        group_of: Callable[[Key], str] = _one_group,
+        most: Mapping[Lane, int] | None = None,
+    ) -> None:
         self._time = time or (lambda: asyncio.get_running_loop().time())
-        self._ready: dict[Lane, deque[Key]] = {lane: deque() for lane in Lane}
+        self._group_of = group_of
+        self._most = dict(most or {})
+        self._ready: dict[Lane, _Turns] = {lane: _Turns() for lane in Lane}
+        self._runs: dict[Key, tuple[Lane, str]] = {}
+        self._run_by: Counter[tuple[Lane, str]] = Counter()
         self._lanes: dict[Key, Lane] = {}
         self._due_since: dict[Key, float] = {}
         self._running: set[Key] = set()
         self._again: dict[Key, Lane] = {}
         self._delayed: dict[Key, float] = {}
+        self._delayed_lanes: dict[Key, Lane] = {}
         self._heap: list[tuple[float, int, Key]] = []
         self._tie = itertools.count()
-        self._waiting: dict[tuple[Lane, Lane], deque[asyncio.Future[None]]] = {
-            (Lane.ROLLBACK, last): deque() for last in Lane
-        }
+        self._waiting: dict[Lane, deque[asyncio.Future[None]]] = {last: deque() for last in Lane}
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, key: Key, lane: Lane = Lane.NORMAL) -> None:
         """Make the key due now; in the rollback lane it overtakes the others, wherever it stood."""
         self._delayed.pop(key, None)
+        self._delayed_lanes.pop(key, None)
         if key in self._running:
             self._again[key] = min(lane, self._again.get(key, lane))
         elif key not in self._lanes:
@@ -51,15 +73,16 @@ class WorkQueue:
             self._enter(key, lane)
             self._due_since[key] = since
 
-    def add_after(self, key: Key, seconds: float) -> None:
-        """Make the key due in so many seconds, unless it is due earlier anyway."""
+    def add_after(self, key: Key, seconds: float, lane: Lane = Lane.NORMAL) -> None:
+        """Make the key due in so many seconds, in a lane, unless it is due earlier anyway."""
         if seconds <= 0:
-            self.add(key)
+            self.add(key, lane)
             return
         due = self._time() + seconds
         if key in self._lanes or self._delayed.get(key, due + 1) <= due:
             return
         self._delayed[key] = due
+        self._delayed_lanes[key] = lane
         heapq.heappush(self._heap, (due, next(self._tie), key))
         self._arm()
 
@@ -68,17 +91,18 @@ class WorkQueue:
         if self._timer:
             self._timer.cancel()
         self._timer = None
-        for lane in self._ready.values():
-            lane.clear()
+        self._ready = {lane: _Turns() for lane in Lane}
         self._heap.clear()
-        for known in (self._delayed, self._due_since):
-            known.clear()
-        for lanes in (self._lanes, self._again):
-            lanes.clear()
+        self._delayed.clear()
+        self._delayed_lanes.clear()
+        self._lanes.clear()
+        self._due_since.clear()
+        self._again.clear()
 
     def forget(self, key: Key) -> None:
         """Drop what is planned for the key; a run under way is not disturbed."""
         self._delayed.pop(key, None)
+        self._delayed_lanes.pop(key, None)
         self._again.pop(key, None)
         if key in self._lanes:
             self._ready[self._lanes.pop(key)].remove(key)
@@ -87,23 +111,24 @@ class WorkQueue:
     async def get(self, *, urgent_only: bool = False) -> Key:
         """Wait for a due key and take it: the rollback lane first. The taker must call `done`."""
         lanes = (Lane.ROLLBACK,) if urgent_only else tuple(Lane)
-        while not any(self._ready[lane] for lane in lanes):
-            await self._news(self._waiting[min(lanes), max(lanes)])
-        lane = next(lane for lane in lanes if self._ready[lane])
-        key = self._ready[lane].popleft()
-        self._running.add(key)
-        del self._lanes[key]
-        # It may have been woken for another key, of a lane that somebody else has to serve now.
-        self._wake()
-        return key
+        while (found := self._take(lanes)) is None:
+            await self._news(self._waiting[lanes[-1]])
+        self._wake()  # It may have been woken for another key, which somebody else has to take now.
+        return found
 
     def done(self, key: Key) -> None:
         """Give the key back; if it became due meanwhile, it is ready again."""
         self._running.discard(key)
+        if run := self._runs.pop(key, None):
+            self._run_by[run] -= 1
+            if not self._run_by[run]:
+                del self._run_by[run]
+            self._wake()  # A getter may wait for this group to be below its limit.
         self._due_since.pop(key, None)
         lane = self._again.pop(key, None)
         if lane is not None:
             self._delayed.pop(key, None)
+            self._delayed_lanes.pop(key, None)
             self._enter(key, lane)
 
     @property
@@ -117,14 +142,29 @@ class WorkQueue:
         waiting = [since for key, since in self._due_since.items() if key not in self._running]
         return max(0.0, self._time() - min(waiting)) if waiting else 0.0
 
+    def _take(self, lanes: tuple[Lane, ...]) -> Key | None:
+        for lane in lanes:
+            if found := self._ready[lane].take(partial(self._is_full, lane)):
+                key, group = found
+                self._running.add(key)
+                self._runs[key] = lane, group
+                self._run_by[lane, group] += 1
+                del self._lanes[key]
+                return key
+        return None
+
+    def _is_full(self, lane: Lane, group: str) -> bool:
+        most = self._most.get(lane)
+        return most is not None and self._run_by[lane, group] >= most
+
     def _enter(self, key: Key, lane: Lane) -> None:
         self._lanes[key] = lane
-        self._ready[lane].append(key)
+        self._ready[lane].append(key, self._group_of(key))
         self._due_since[key] = self._time()
         self._wake()
 
     async def _news(self, waiting: deque[asyncio.Future[None]]) -> None:
-        """Wait until there may be a key. One getter is woken for each: all of them were a third of a look's CPU."""
+        """Wait until there may be a key to take. All getters at once were a third of a look's CPU."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting.append(woken)
         try:
@@ -137,15 +177,14 @@ class WorkQueue:
             raise
 
     def _wake(self) -> None:
-        """Wake one getter that can take what is ready."""
-        lane = next((lane for lane in Lane if self._ready[lane]), None)
-        able = [waiting for (_, last), waiting in self._waiting.items() if lane is not None and lane <= last]
-        for waiting in able:
-            while waiting:
+        """Wake one getter of those that serve rollbacks only, and one of the others, if there may be a key for them."""
+        for last, waiting in self._waiting.items():
+            is_any = any(self._ready[lane] for lane in Lane if lane <= last)
+            while is_any and waiting:
                 woken = waiting.popleft()
                 if not woken.done():  # Else its getter was cancelled, and has not run since.
                     woken.set_result(None)
-                    return
+                    break
 
     def _arm(self) -> None:
         """Have the timer go off when the earliest delayed key is due."""
@@ -163,5 +202,44 @@ class WorkQueue:
         while self._heap and self._heap[0][0] <= now:
             due, _, key = heapq.heappop(self._heap)
             if self._delayed.get(key) == due:
-                self.add(key)
+                self.add(key, self._delayed_lanes[key])
         self._arm()
+
+
+class _Turns:
+    """Keys in order of arrival within each group; groups take turns."""
+
+    def __init__(self) -> None:
+        self._keys: OrderedDict[str, deque[Key]] = OrderedDict()
+        self._groups: dict[Key, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def append(self, key: Key, group: str) -> None:
+        """Let the key wait behind the others of its group."""
+        self._groups[key] = group
+        self._keys.setdefault(group, deque()).append(key)
+
+    def remove(self, key: Key) -> None:
+        """Take the key out, wherever it stands."""
+        group = self._groups.pop(key)
+        self._keys[group].remove(key)
+        if not self._keys[group]:
+            del self._keys[group]
+
+    def take(self, is_full: Callable[[str], bool]) -> tuple[Key, str] | None:
+        """Return the next key and its group, out of the groups that are not full; `None` where there is none.
+
+        Few groups can be full, as it takes so many workers for each: the search is short.
+        """
+        group = next((group for group in self._keys if not is_full(group)), None)
+        if group is None:
+            return None
+        key = self._keys[group].popleft()
+        del self._groups[key]
+        if self._keys[group]:
+            self._keys.move_to_end(group)
+        else:
+            del self._keys[group]
+        return key, group

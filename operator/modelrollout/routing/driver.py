@@ -1,9 +1,12 @@
 """The flow that all drivers share: read, see whose it is, write under a guard. The shape of the object is theirs."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Protocol
 
 from modelrollout.core.traffic import (
+    EARLIER_ATTEMPT,
     Acceptance,
     Blocked,
     Capabilities,
@@ -13,9 +16,14 @@ from modelrollout.core.traffic import (
     Routed,
     Shares,
     Unmanaged,
+    WayBack,
 )
-from modelrollout.engine.ports import Conflict, Gone, Refused
-from modelrollout.routing.objects import Objects, other_writer
+from modelrollout.engine.ports import Conflict, Gone, Left, Refused
+from modelrollout.routing.notes import Note, lefts_on, note_change, note_on
+from modelrollout.routing.objects import API_VERSIONS, Objects, other_writer
+
+SETTLES_IN = timedelta(seconds=1)
+"""Between two writes of one step. Seen on Envoy Gateway 1.9: a cluster is known 30 ms after the write."""
 
 Obj = Mapping[str, Any]
 
@@ -51,8 +59,12 @@ class Shape(Protocol):
         """Return the object to create."""
         ...
 
-    def change(self, obj: Obj, place: Place, shares: Shares) -> Obj:
-        """Return what to merge into the object's spec."""
+    def before(self, obj: Obj) -> Obj | None:
+        """Return what of the object has to be noted before our first write, so that it can be put back as it was."""
+        ...
+
+    def change(self, obj: Obj, place: Place, shares: Shares, before: Obj | None) -> Obj:
+        """Return what to merge into the object's spec; `before` is what was noted, if anything was."""
         ...
 
 
@@ -75,6 +87,7 @@ class RouteDriver:
         self._install = install
         self._shape_for = shape_for
         self._ask_capabilities = ask_capabilities
+        self._half_way: dict[tuple[str, str], float] = {}
 
     def name_of(self, place: Place) -> str:
         """Return the name of the routing object."""
@@ -93,8 +106,24 @@ class RouteDriver:
             return shape.absent(place) if await self._objects.serves(self._resource) else self._not_installed()
         return _route_of(shape, obj, place)
 
-    async def write(self, place: Place, shares: Shares, guard: str | None) -> Route:
-        """Make the route give these shares, and return it as it was read back.
+    def left(self, uid: str = "") -> Iterator[Left]:
+        """Return the notes on all routes that are watched: those of one rollout, or without `uid` all."""
+        for obj in self._objects.known(self._resource):
+            for left in lefts_on(obj, API_VERSIONS[self._resource], self.kind, uid):
+                try:
+                    is_here = self.name_of(left.place) == obj["metadata"]["name"]
+                except ValueError:  # It speaks of another kind of router.
+                    is_here = False
+                if is_here:
+                    yield left
+
+    async def write(
+        self, place: Place, shares: Shares | None, guard: str | None, way_back: WayBack | None = None
+    ) -> Route:
+        """Make the route give these shares and carry this note, in one write; return it as it was read back.
+
+        Without shares only the note is written. The write may only bring the route on the way: then it gives other
+        shares than asked for, keeps its note, and the next write goes on, once the router has had time.
 
         Raises:
             Conflict: the route is no longer as `guard` knew it.
@@ -102,42 +131,79 @@ class RouteDriver:
             Refused: what `read` calls `Blocked`, and what the API server's validation says.
             ValueError: these shares need a baseline, and the place has none.
         """
-        if place.baseline is None and (shares.candidate.rest.hundredths or shares.mirror.hundredths):
+        if shares and place.baseline is None and (shares.candidate.rest.hundredths or shares.mirror.hundredths):
             raise ValueError(f"{shares} needs a baseline")
-        return await (self._make(place, shares) if guard is None else self._change(place, shares, guard))
+        if guard is not None:
+            return await self._change(place, shares, guard, way_back)
+        if shares is None:
+            raise ValueError("there is nothing yet to carry a note")
+        return await self._make(place, shares, way_back)
 
-    async def _make(self, place: Place, shares: Shares) -> Route:
+    async def _make(self, place: Place, shares: Shares, way_back: WayBack | None) -> Route:
         shape = self._shape_for(place)
         missing = shape.absent(place)
         if isinstance(missing, Blocked):
             raise Refused(missing.message)
+        body = shape.fresh(place, shares)
+        if way_back:
+            noted = note_change({}, place, Note(way_back, place.traffic, None))
+            body = {**body, "metadata": {**body["metadata"], "annotations": noted}}
         try:
-            made = await self._objects.create(self._resource, place.namespace, shape.fresh(place, shares))
+            made = await self._objects.create(self._resource, place.namespace, body)
         except Gone as error:  # A path that the server does not have: no such kind, or the namespace is ending.
             if await self._objects.serves(self._resource):
                 raise
             raise Refused(self._not_installed().message) from error
         return _route_of(shape, made, place)
 
-    async def _change(self, place: Place, shares: Shares, guard: str) -> Route:
+    async def _change(self, place: Place, shares: Shares | None, guard: str, way_back: WayBack | None) -> Route:
         shape = self._shape_for(place)
         try:
-            obj = await self._find(place, guard=guard)
+            obj = await self._settled(place, await self._find(place, guard=guard))
             found = _route_of(shape, obj, place)
             if isinstance(found, Blocked):
                 raise Refused(found.message)
-            spec = shape.change(obj, place, shares)
+            known = note_on(obj, place.rollout)
+            spec = shape.change(obj, place, shares, known.before if known else None) if shares else {}
             if isinstance(found, Routed) and found.shares == shares and _covers(obj["spec"], spec):
+                spec = {}
+            is_last = shares is None or shape.shares_of({**obj, "spec": {**obj["spec"], **spec}}, place) == shares
+            # What is needed to put a rule back stays until it is put back.
+            note = _note(shape, obj, place, way_back, known) if way_back or is_last else known
+            annotations = note_change(obj, place, note)
+            if not spec and not annotations:
                 return found
-            body = {"metadata": {"resourceVersion": guard}, "spec": spec}
+            metadata = {
+                "resourceVersion": obj["metadata"]["resourceVersion"],
+                **({"annotations": annotations} if annotations else {}),
+            }
+            body = {"metadata": metadata, **({"spec": spec} if spec else {})}
             changed = await self._objects.patch(self._resource, place.namespace, shape.name_of(place), body)
         except Gone as error:
             raise Conflict(f"{self.kind} {shape.name_of(place)} was deleted meanwhile") from error
-        return _route_of(shape, changed, place)
+        route = _route_of(shape, changed, place)
+        if shares and isinstance(route, Routed) and route.shares != shares:
+            self._half_way[place.namespace, shape.name_of(place)] = asyncio.get_running_loop().time()
+        return route
 
-    async def _find(self, place: Place, *, live: bool = False, guard: str | None = None) -> dict[str, Any]:
+    async def _settled(self, place: Place, obj: Obj) -> Obj:
+        """Return the object once a first write has had time to reach the router; a spec that has changed is a conflict.
+
+        Gateways write their word into its status meanwhile, which changes its resourceVersion and nothing else.
+        """
+        since = self._half_way.pop((place.namespace, self.name_of(place)), None)
+        if since is None:
+            return obj
+        await asyncio.sleep(since + SETTLES_IN.total_seconds() - asyncio.get_running_loop().time())
+        return await self._find(place, live=True, generation=obj["metadata"]["generation"])
+
+    async def _find(
+        self, place: Place, *, live: bool = False, guard: str | None = None, generation: int | None = None
+    ) -> dict[str, Any]:
         name = self.name_of(place)
         obj = await self._objects.read(self._resource, place.namespace, name, live=live)
+        if generation is not None and obj["metadata"]["generation"] != generation:
+            raise Conflict(f"{self.kind} {name} has changed between two writes")
         if guard is None or obj["metadata"]["resourceVersion"] == guard:
             return obj
         obj = await self._objects.read(self._resource, place.namespace, name, live=True)
@@ -149,17 +215,27 @@ class RouteDriver:
         return Blocked("RouterNotInstalled", f"the API server knows no kind {self.kind}: {self._install}")
 
 
+def _note(shape: Shape, obj: Obj, place: Place, way_back: WayBack | None, known: Note | None) -> Note | None:
+    """Return the note to write; what was before our first write is known to the one that stands, if it is this one."""
+    if way_back is None:
+        return None
+    before = known.before if known and known.way_back == way_back else shape.before(obj)
+    return Note(way_back, place.traffic, before)
+
+
 def _route_of(shape: Shape, obj: Obj, place: Place) -> Routed | Foreign | Blocked:
     if obstacle := shape.obstacle(obj, place):
         return obstacle
     guard = obj["metadata"]["resourceVersion"]
     shares = shape.shares_of(obj, place)
     other = other_writer(obj, shape.fields_of(obj))
+    note = note_on(obj, place.rollout)
+    way_back = note.way_back if note else None
     if isinstance(shares, str):
-        return Foreign(None, str(other) if other else "an earlier attempt of this operator", guard, shares)
+        return Foreign(None, str(other) if other else EARLIER_ATTEMPT, guard, shares, way_back)
     if other:
-        return Foreign(shares, str(other), guard)
-    return Routed(shares, guard, *shape.acceptance_of(obj))
+        return Foreign(shares, str(other), guard, way_back=way_back)
+    return Routed(shares, guard, *shape.acceptance_of(obj), way_back)
 
 
 def _covers(stands: object, wanted: object) -> bool:

@@ -7,15 +7,16 @@ from typing import Any, TypeVar
 from modelrollout.api.fields import ALL, NONE, Percent
 from modelrollout.api.traffic import Adopt, GRPCRouteTraffic, HTTPRouteTraffic
 from modelrollout.api.versions import ServiceRef
-from modelrollout.core.traffic import Acceptance, Blocked, Place, Shares, Unmanaged
+from modelrollout.core.traffic import BASELINE_ONLY, Acceptance, Blocked, Place, Shares, Unmanaged
 from modelrollout.routing.driver import Obj, RouteDriver, Shape
+from modelrollout.routing.floor import Weights, weights_on_the_way
 from modelrollout.routing.gateway import Gateways
 from modelrollout.routing.objects import GATEWAY_API, Objects, is_labelled, labels_for
+from modelrollout.routing.restore import OWN_FIELDS, before_of, put_back, same_refs
 from modelrollout.routing.status import acceptance_of
 from modelrollout.routing.weights import candidate_share, percent_of, weights_of
 
 RULE = "rollout"
-_OWN_FIELDS = {"group", "kind", "name", "namespace", "port", "weight"}
 
 
 GatewayTraffic = HTTPRouteTraffic | GRPCRouteTraffic
@@ -45,9 +46,9 @@ class _Kind:
     field: str
     mirror_needs_ref: bool
 
-    def needs_ref(self, service: ServiceRef, place: Place, shares: Shares) -> bool:
-        """Whether this backend has to be referred to though it has no weight."""
-        return self.mirror_needs_ref and shares.mirror > NONE and service == place.candidate
+    def needs_ref(self, ref: Mapping[str, Any], place: Place, shares: Shares) -> bool:
+        """Whether this reference has to stand though it has no weight."""
+        return self.mirror_needs_ref and shares.mirror > NONE and _names(ref, place.candidate, place)
 
 
 _HTTP = _Kind("HTTPRoute", "httproutes", "httpRoute", mirror_needs_ref=False)
@@ -134,8 +135,11 @@ class _OwnRoute:
             "spec": {name: value for name, value in self._spec(place, shares).items() if value is not None},
         }
 
-    def change(self, obj: Obj, place: Place, shares: Shares) -> Obj:
-        del obj
+    def before(self, obj: Obj) -> None:
+        del obj  # It is ours from the first moment.
+
+    def change(self, obj: Obj, place: Place, shares: Shares, before: Obj | None) -> Obj:
+        del obj, before
         return self._spec(place, shares)
 
     def _spec(self, place: Place, shares: Shares) -> dict[str, Any]:
@@ -143,9 +147,9 @@ class _OwnRoute:
             "name": RULE,
             **({"matches": [self._match]} if self._match else {}),
             "backendRefs": [
-                _ref(service, weight)
-                for service, weight in _weighted(place, shares)
-                if weight > 0 or self._kind.needs_ref(service, place, shares)
+                ref
+                for ref in (_ref(*weighted) for weighted in _weighted(place, shares))
+                if ref["weight"] > 0 or self._kind.needs_ref(ref, place, shares)
             ],
         }
         if shares.mirror > NONE:
@@ -197,23 +201,55 @@ class _AdoptedRule:
     def fresh(self, place: Place, shares: Shares) -> Obj:
         raise NotImplementedError("an adopted route is made by its owner")
 
-    def change(self, obj: Obj, place: Place, shares: Shares) -> Obj:
+    def before(self, obj: Obj) -> Obj:
+        return before_of(self._rule(obj))
+
+    def change(self, obj: Obj, place: Place, shares: Shares, before: Obj | None) -> Obj:
         # The list is atomic, so all rules are sent, as the guard says they still stand.
-        mended = self._mend(self._rule(obj), place, shares)
+        mended = self._mend(rule := self._rule(obj), place, shares)
+        if before is not None and shares == BASELINE_ONLY == _shares_of(mended, place):
+            mended = self._as_it_was(rule, mended, place, before)
         return {"rules": [mended if rule.get("name") == self._adopt.rule else rule for rule in obj["spec"]["rules"]]}
 
     def _mend(self, rule: Mapping[str, Any], place: Place, shares: Shares) -> dict[str, Any]:
-        refs = []
-        for service, weight in _weighted(place, shares):
-            old = next((ref for ref in rule.get("backendRefs") or [] if _names(ref, service, place)), None)
-            # A ref with filters of its own stays, at 0: nobody could put them back.
-            if weight > 0 or (old and set(old) - _OWN_FIELDS) or self._kind.needs_ref(service, place, shares):
-                refs.append({**_ref(service, weight), **(old or {}), "weight": weight})
+        refs = self._refs(rule, place, shares)
         filters = [filter_ for filter_ in rule.get("filters") or [] if not _mirrors_to(filter_, place.candidate, place)]
         if shares.mirror > NONE:
             filters.append(_mirror_to(place.candidate, shares.mirror))
         rest = {name: value for name, value in rule.items() if name not in {"backendRefs", "filters"}}
         return {**rest, "backendRefs": refs, **({"filters": filters} if filters else {})}
+
+    def _refs(self, rule: Mapping[str, Any], place: Place, shares: Shares) -> list[dict[str, Any]]:
+        """Return the references with the weights of the next write, in the order in which they stand."""
+        stand = rule.get("backendRefs") or []
+        has_clusters = any(set(ref) - OWN_FIELDS for ref in stand)
+        weighted = _weighted(place, shares)
+        if has_clusters and place.baseline and (weights := weights_on_the_way(_weights_now(rule, place), shares)):
+            weighted = list(zip((place.baseline, place.candidate), weights, strict=True))
+        refs = [{**ref, "weight": 0} for ref in stand]
+        for service, weight in weighted:
+            if not any(_names(ref, service, place) for ref in refs):
+                refs.append(_ref(service, 0))
+            next(ref for ref in refs if _names(ref, service, place))["weight"] = weight
+        # A reference with filters of its own stays, at 0: nobody could put them back. Others stay before one that is
+        # needed, as clusters are called by their number in the list.
+        needed = [
+            number
+            for number, ref in enumerate(refs)
+            if ref["weight"] > 0 or set(ref) - OWN_FIELDS or self._kind.needs_ref(ref, place, shares)
+        ]
+        return refs[: needed[-1] + 1] if has_clusters else [refs[number] for number in needed]
+
+    def _as_it_was(self, rule: Mapping[str, Any], mended: dict[str, Any], place: Place, before: Obj) -> dict[str, Any]:
+        """Return the rule with the references of `before`, where they gave the candidate nothing and are still the same.
+
+        They are, if what we would make of those then is what stands now; weights aside, which are ours to set.
+        """
+        was = put_back(mended, before)
+        now = _shares_of(rule, place)
+        if isinstance(now, str) or _shares_of(was, place) != BASELINE_ONLY:
+            return mended
+        return was if same_refs(rule, self._mend(was, place, now)) or same_refs(rule, was) else mended
 
     def _rule(self, obj: Obj) -> Mapping[str, Any]:
         rule = self._find(obj)
@@ -262,6 +298,16 @@ def _shares_of(rule: Mapping[str, Any], place: Place) -> Shares | str:
     if len(mirrors) > 1:
         return f"it mirrors to {place.candidate.name} more than once"
     return Shares(candidate, _mirrored(mirrors[0]) if mirrors else NONE)
+
+
+def _weights_now(rule: Mapping[str, Any], place: Place) -> Weights:
+    """Return what stands for baseline and candidate, whatever else has weight."""
+    backends = (place.baseline, place.candidate)
+    refs = rule.get("backendRefs") or []
+    baseline, candidate = (
+        sum(ref.get("weight", 1) for ref in refs if backend and _names(ref, backend, place)) for backend in backends
+    )
+    return baseline, candidate
 
 
 def _names(ref: Mapping[str, Any], service: ServiceRef, place: Place) -> bool:

@@ -10,6 +10,11 @@ FIELD_MANAGER = "modelrollout-operator"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 ROLLOUT = "modelrollout.dev/rollout"
 GATEWAY_API = "gateway.networking.k8s.io"
+API_VERSIONS = {
+    "httproutes": f"{GATEWAY_API}/v1",
+    "grpcroutes": f"{GATEWAY_API}/v1",
+    "traefikservices": "traefik.io/v1alpha1",
+}
 
 
 class Objects(Protocol):
@@ -37,6 +42,10 @@ class Objects(Protocol):
         Raises:
             Conflict: the object is at another resourceVersion.
         """
+        ...
+
+    def known(self, resource: str) -> Iterator[dict[str, Any]]:
+        """Return the watches' copies of all objects of a kind."""
         ...
 
     async def serves(self, resource: str) -> bool:

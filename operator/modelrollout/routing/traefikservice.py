@@ -95,7 +95,11 @@ class _Leaf:
             "spec": _spec(place, shares),
         }
 
-    def change(self, obj: Obj, place: Place, shares: Shares) -> Obj:
+    def before(self, obj: Obj) -> None:
+        del obj  # It is ours from the first moment.
+
+    def change(self, obj: Obj, place: Place, shares: Shares, before: Obj | None) -> Obj:
+        del before
         # One write takes the mirror away and gives weights, so that there is no moment without either.
         return {**dict.fromkeys(obj["spec"]), **_spec(place, shares)}
 

@@ -7,9 +7,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from types import FrameType
 from typing import Any
 
 import kopf
@@ -19,15 +20,18 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsError
 
 from modelrollout import __version__
+from modelrollout.cluster.election import Election
 from modelrollout.cluster.kubernetes import ROLLOUTS, WATCHED, Kubernetes
+from modelrollout.cluster.lease import Terms
 from modelrollout.cluster.server import ApiServer, connect
 from modelrollout.cluster.world import World
 from modelrollout.core.case import Limits
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
 from modelrollout.engine.ports import Gone, Refused, Unavailable
+from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Store
-from modelrollout.engine.worker import Engine
+from modelrollout.engine.worker import Engine, most_of_a_namespace
 from modelrollout.engine.workqueue import WorkQueue
 from modelrollout.metrics.sources import Sources
 from modelrollout.routing.gateway import Gateways
@@ -35,10 +39,13 @@ from modelrollout.routing.httproute import grpcroute_driver, httproute_driver
 from modelrollout.routing.traefikservice import traefikservice_driver
 from modelrollout.wiring.handlers import kopf_settings, register
 from modelrollout.wiring.health import serve
-from modelrollout.wiring.settings import Settings
+from modelrollout.wiring.kinds import until_more_are_served
+from modelrollout.wiring.reread import Rereader
+from modelrollout.wiring.settings import OWN_NAMESPACE, Settings
 from modelrollout.wiring.sweep import Sweeper
-from modelrollout.wiring.telemetry import Metrics, set_up_logging
+from modelrollout.wiring.telemetry import Metrics, Process, set_up_logging
 from modelrollout.wiring.telemetry import World as WorldMetrics
+from modelrollout.wiring.watchdog import Watchdog, measure_lag
 
 log = structlog.get_logger(__name__)
 
@@ -60,8 +67,6 @@ def main(arguments: list[str] | None = None) -> int:
     # up to 80 ms at a time (docs/benchmarks.md), now and then in the middle of a rollback.
     gc.collect()
     gc.freeze()
-    # The first process of a container ignores SIGTERM unless it says otherwise; kopf takes over when it has started.
-    signal.signal(signal.SIGTERM, _stop)
     try:
         asyncio.run(run(settings))
     except (Unavailable, Refused, Gone) as error:
@@ -79,15 +84,22 @@ async def run(settings: Settings) -> None:
     """
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    server = await connect(settings.kubeconfig, call_limit=CALL_LIMIT, on_call=metrics.api_called)
-    try:
+    async with AsyncExitStack() as stack:
+        election = await _election(settings, metrics, stack)
+        server = await connect(
+            settings.kubeconfig,
+            call_limit=CALL_LIMIT,
+            on_call=metrics.api_called,
+            fence=election.time_left if election else None,
+        )
+        stack.push_async_callback(server.close)
         served = await _served(server)
         world = World()
-        identity = settings.identity or socket.gethostname()
-        kubernetes = Kubernetes(server, world, clock=now, identity=identity)
+        kubernetes = Kubernetes(server, world, clock=now, identity=_identity(settings))
         sources = _sources(settings, metrics)
-        store, queue = Store(), WorkQueue()
-        registry.register(WorldMetrics(store, queue))
+        stack.push_async_callback(sources.close)
+        store = Store()
+        queue = WorkQueue(group_of=store.namespace_of, most=most_of_a_namespace(settings.workers))
         gateways = Gateways(kubernetes, settings.gateway_mirror)
         drivers = Drivers(
             http_route=httproute_driver(kubernetes, gateways),
@@ -103,6 +115,7 @@ async def run(settings: Settings) -> None:
             clock=now,
             limits=Limits(settings.min_interval, settings.status_refresh),
             telemetry=metrics,
+            returner=Returner(drivers=drivers, cluster=kubernetes),
         )
         sweeper = Sweeper(
             server=server,
@@ -111,53 +124,125 @@ async def run(settings: Settings) -> None:
             store=store,
             resources=served,
             namespaces=settings.namespaces,
-            telemetry=metrics,
+            missed=metrics.missed,
+        )
+        rereader = Rereader(
+            server=server, engine=engine, store=store, namespaces=settings.namespaces, missed=metrics.missed
+        )
+        registry.register(WorldMetrics(store, queue, now))
+        registry.register(
+            Process(
+                leading=lambda: election is None or election.is_leading,
+                renewed_ago=lambda: election.renewed_ago if election else None,
+                swept_ago=lambda: sweeper.age,
+                reread_ago=lambda: rereader.age,
+                longest_pass=lambda: engine.longest_pass,
+                tasks=lambda: len(asyncio.all_tasks()),
+            )
         )
         watch = kopf.OperatorRegistry()
         register(watch, engine=engine, world=world, resources=served, login=_login(settings))
-        await _run_all(settings, identity, registry, engine, sweeper, watch)
-        await sources.close()
-    finally:
-        await server.close()
+
+        async def work() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(engine.run(settings.workers, sweeper.complete))
+                group.create_task(rereader.run())
+
+        ready = asyncio.Event()
+
+        def not_ready() -> str | None:
+            if not ready.is_set():
+                return "the watches have not started yet"
+            if not sweeper.complete.is_set():
+                return "the cluster has not been listed completely yet"
+            return election.problem if election else None
+
+        watchdog = Watchdog(lambda: engine.longest_pass)
+        http = await serve(settings.listen, registry=registry, not_ready=not_ready, unhealthy=watchdog.problem)
+        stack.push_async_callback(http.cleanup)
+        await _run_all(
+            settings,
+            watch,
+            [
+                sweeper.run(),
+                measure_lag(metrics.lagged),
+                election.run(work) if election else work(),
+            ],
+            until_more_are_served(served, lambda: _served(server)),
+            ready,
+        )
 
 
 async def _run_all(
     settings: Settings,
-    identity: str,
-    registry: CollectorRegistry,
-    engine: Engine,
-    sweeper: Sweeper,
     watch: kopf.OperatorRegistry,
+    tasks: Sequence[Coroutine[Any, Any, None]],
+    more_kinds: Coroutine[Any, Any, list[str]],
+    ready: asyncio.Event,
 ) -> None:
-    """Run the watches and the engine side by side: when one of them ends, all do."""
-    ready = asyncio.Event()
+    """Run the watches and the tasks side by side: when one of them ends, all do."""
+    stop = asyncio.Event()
 
-    def not_ready() -> str | None:
-        if not ready.is_set():
-            return "the watches have not started yet"
-        return None if sweeper.complete.is_set() else "the cluster has not been listed completely yet"
+    async def start_anew_for_more_kinds() -> None:
+        log.warning("the operator stops, to be started anew: the cluster has got more kinds", kinds=await more_kinds)
+        stop.set()
 
-    http = await serve(settings.listen, registry=registry, not_ready=not_ready)
-    try:
-        async with asyncio.TaskGroup() as group:
-            sweeping = group.create_task(sweeper.run())
-            working = group.create_task(engine.run(settings.workers, sweeper.complete))
-            log.info("operator started", version=__version__, namespaces=settings.namespaces or "all")
-            await kopf.operator(
-                registry=watch,
-                settings=kopf_settings(),
-                standalone=True,
-                # Without one kopf asks who the user is, and fails where the image's user has no name.
-                identity=identity,  # type: ignore[arg-type]  # a str of a private type
-                clusterwide=not settings.namespaces,
-                namespaces=settings.namespaces,
-                ready_flag=ready,
-            )
-            log.info("operator stops")
-            working.cancel()
-            sweeping.cancel()
-    finally:
-        await http.cleanup()
+    async def end_at_once(running: Sequence[asyncio.Task[None]]) -> None:
+        # kopf takes seconds to end its watches. Its own handlers are there once it is ready; with ours, work ends and
+        # the Lease is given back meanwhile.
+        await ready.wait()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await stop.wait()
+        log.info("operator stops")
+        for task in running:
+            task.cancel()
+
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(task) for task in tasks]
+        looking = group.create_task(start_anew_for_more_kinds())
+        group.create_task(end_at_once(running))
+        log.info("operator started", version=__version__, namespaces=settings.namespaces or "all")
+        await kopf.operator(
+            registry=watch,
+            settings=kopf_settings(),
+            standalone=True,
+            # Without one kopf asks who the user is, and fails where the image's user has no name.
+            identity=_identity(settings),  # type: ignore[arg-type]  # a str of a private type
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+            ready_flag=ready,
+            stop_flag=stop,
+        )
+        # Whatever ended kopf. Nothing is cancelled twice: that would cut the Lease's return short.
+        ready.set()
+        stop.set()
+        looking.cancel()
+
+
+async def _election(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Election | None:
+    """Return what decides which of several processes works; `None` where there is only one."""
+    if not settings.leader_election:
+        return None
+    terms = Terms(settings.lease_duration.total_seconds())
+    # A connection of its own: a renewal must not wait behind anything else.
+    server = await connect(
+        settings.kubeconfig, call_limit=timedelta(seconds=terms.call_limit), on_call=metrics.api_called
+    )
+    stack.push_async_callback(server.close)
+    return Election(
+        server,
+        namespace=settings.lease_namespace or OWN_NAMESPACE.read_text("utf-8").strip(),
+        name=settings.lease_name,
+        # A container that is started again in its pod has the same host name, and is another process.
+        me=f"{_identity(settings)}_{uuid.uuid4()}",
+        terms=terms,
+        clock=now,
+    )
+
+
+def _identity(settings: Settings) -> str:
+    return settings.identity or socket.gethostname()
 
 
 async def _served(server: ApiServer) -> list[str]:
@@ -199,10 +284,6 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal.signal calls it
-    raise SystemExit(0)
-
-
 def _explain(error: ValidationError | SettingsError) -> str:
     """Return which flag is wrong and what to write instead."""
     if not isinstance(error, ValidationError):
@@ -210,7 +291,8 @@ def _explain(error: ValidationError | SettingsError) -> str:
     said = []
     for item in error.errors():
         flag = ".".join(str(part) for part in item["loc"]).replace("_", "-")
-        said.append(f"--{flag}: {item['msg'].removeprefix('Value error, ')}")
+        sentence = item["msg"].removeprefix("Value error, ")
+        said.append(f"--{flag}: {sentence}" if flag else sentence)
     return "; ".join(said)
 
 

@@ -1,6 +1,7 @@
 """kopf's handlers: they take note and return. The decisions are made elsewhere."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import kopf
@@ -23,10 +24,22 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.client_timeout = 330
     settings.watching.connect_timeout = 10
     settings.watching.inactivity_timeout = 70
+    settings.queueing.exit_timeout = 0.2  # Handlers only take note: at the end nothing is waited for.
     settings.networking.request_timeout = 15
     settings.networking.connect_timeout = 5
+    settings.networking.error_backoffs = _Patience()
     settings.persistence.diffbase_storage = _NoDiffs()
     return settings
+
+
+class _Patience:
+    """Seconds between tries, without an end: kopf's own end after a minute, and the whole operator with them.
+
+    One kind that may not be listed, or an API server that answers 500 for longer, is no reason to watch nothing.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((1, 1, 2, 3, 5, 8), itertools.repeat(10))
 
 
 class _NoDiffs(kopf.DiffBaseStorage):

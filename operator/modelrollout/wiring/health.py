@@ -6,23 +6,26 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+Complaint = Callable[[], str | None]
+"""Says what is wrong, `None` when nothing is."""
 
-async def serve(address: str, *, registry: CollectorRegistry, not_ready: Callable[[], str | None]) -> web.AppRunner:
+
+async def serve(
+    address: str, *, registry: CollectorRegistry, not_ready: Complaint, unhealthy: Complaint
+) -> web.AppRunner:
     """Return a running server at `host:port`; close it with `cleanup`.
 
-    `not_ready` says what is still missing, `None` when nothing is. That `/healthz` is answered at all shows that
-    the event loop, on which everything runs, is not blocked.
+    That `/healthz` is answered at all shows that the event loop, on which everything runs, is not blocked.
 
     Raises:
         OSError: the address is taken or not ours.
     """
 
     async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+        return _answer(unhealthy())
 
     async def readyz(_: web.Request) -> web.Response:
-        missing = not_ready()
-        return web.Response(text=f"{missing or 'ok'}\n", status=503 if missing else 200)
+        return _answer(not_ready())
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -34,3 +37,7 @@ async def serve(address: str, *, registry: CollectorRegistry, not_ready: Callabl
     host, _, port = address.rpartition(":")
     await web.TCPSite(runner, host.strip("[]") or None, int(port)).start()
     return runner
+
+
+def _answer(complaint: str | None) -> web.Response:
+    return web.Response(text=f"{complaint or 'ok'}\n", status=503 if complaint else 200)

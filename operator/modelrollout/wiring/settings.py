@@ -3,15 +3,17 @@
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from modelrollout.api.fields import parse_duration
+from modelrollout.cluster import lease
 from modelrollout.metrics.config import SourceConfig
 from modelrollout.routing.gateway import Mirroring
 
+OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 Span = Annotated[timedelta, BeforeValidator(parse_duration)]
 
 
@@ -20,6 +22,15 @@ def _host_and_port(text: str) -> str:
     if not (separator and port.isdecimal() and int(port) <= 65535):
         raise ValueError(f"{text!r}: write host:port, such as 127.0.0.1:8080, or :8080 for all addresses")
     return text
+
+
+def _lease_duration(span: timedelta) -> timedelta:
+    if span.microseconds or not lease.SHORTEST <= span <= lease.LONGEST:
+        raise ValueError(
+            f"{span.total_seconds():g}s: write whole seconds from {lease.SHORTEST.seconds}s to {lease.LONGEST.seconds}s;"
+            " 3s lets another take over within 5 s"
+        )
+    return span
 
 
 class LogFormat(StrEnum):
@@ -68,3 +79,19 @@ class Settings(BaseSettings):
     log_format: LogFormat = Field(LogFormat.AUTO, description="json, text, or auto: text on a terminal.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     identity: str = Field("", description="Name of this process in events; the host's when empty.")
+    leader_election: bool = Field(
+        default=False,
+        description="Whether several of these run, of which one works at a time: the one that holds the Lease.",
+    )
+    lease_name: str = Field("modelrollout-operator", min_length=1, description="Name of that Lease.")
+    lease_namespace: str = Field("", description="Its namespace; the pod's own when empty.")
+    lease_duration: Annotated[Span, AfterValidator(_lease_duration)] = Field(
+        timedelta(seconds=3),
+        description="How long another waits after the last renewal before it takes over; renewed every quarter of it, and nothing is written two thirds after the last.",
+    )
+
+    @model_validator(mode="after")
+    def _lease_has_a_namespace(self) -> Self:
+        if self.leader_election and not (self.lease_namespace or OWN_NAMESPACE.exists()):
+            raise ValueError("outside of a pod --leader-election needs --lease-namespace")
+        return self

@@ -17,17 +17,14 @@ log = structlog.get_logger(__name__)
 
 EVERY = 180.0
 AGAIN_AFTER_FAILURE = 2.0
+AGAIN_AFTER_REFUSAL = 30.0
 
 
-class SweepTelemetry(Protocol):
-    """Where sweeps are counted."""
+class OnMissed(Protocol):
+    """Told how many changes of a resource no watch had told of."""
 
-    def missed(self, resource: str, changes: int) -> None:
-        """Count changes that a sweep has found and no watch had told of."""
-        ...
-
-    def listed(self) -> None:
-        """Note that a sweep is complete."""
+    def __call__(self, resource: str, changes: int) -> None:
+        """Take note of them."""
         ...
 
 
@@ -43,7 +40,7 @@ class Sweeper:
         store: Store,
         resources: Sequence[str],
         namespaces: Sequence[str],
-        telemetry: SweepTelemetry,
+        missed: OnMissed,
     ) -> None:
         self._server = server
         self._kubernetes = kubernetes
@@ -51,31 +48,48 @@ class Sweeper:
         self._store = store
         self._resources = resources
         self._namespaces = list(namespaces) or None
-        self._telemetry = telemetry
+        self._missed = missed
         self._is_first = True
         self.complete = asyncio.Event()
+        self._last: float | None = None
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the last complete sweep began; `None` before the first one has ended."""
+        return None if self._last is None else asyncio.get_running_loop().time() - self._last
 
     async def run(self) -> None:
         """Sweep until cancelled; one that fails is tried again soon."""
         while True:
+            began = asyncio.get_running_loop().time()
             try:
                 await self._sweep()
-            except (Conflict, Gone, Refused, Unavailable) as error:
+            except Refused as error:
+                log.error("not all of the cluster may be listed", error=str(error))  # noqa: TRY400 - it says it all
+                await asyncio.sleep(AGAIN_AFTER_REFUSAL)
+            except (Conflict, Gone, Unavailable) as error:
                 log.warning("the cluster could not be listed", error=str(error))
                 await asyncio.sleep(AGAIN_AFTER_FAILURE)
             else:
+                self._last = began
                 await asyncio.sleep(EVERY * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
 
     async def _sweep(self) -> None:
+        refused: Refused | None = None
         for resource in self._resources:
             scope = None if resource == "gatewayclasses" else self._namespaces
-            found = await self._kubernetes.relist(resource, scope)
+            try:
+                found = await self._kubernetes.relist(resource, scope)
+            except Refused as error:  # Rollouts that do not need this kind go on; the others' own calls say what lacks.
+                refused = error
+                continue
             self._engine.touched(found)
             self._count(resource, len(found))
         self.complete.set()
         await self._sweep_rollouts()
+        if refused:
+            raise refused
         self._is_first = False
-        self._telemetry.listed()
 
     async def _sweep_rollouts(self) -> None:
         listed: dict[str, dict[str, Any]] = {}
@@ -94,7 +108,8 @@ class Sweeper:
                 self._engine.dropped(stored.obj)
                 missed += 1
         self._count(ROLLOUTS.plural, missed)
+        self._engine.give_back()
 
     def _count(self, resource: str, missed: int) -> None:
         if not self._is_first:  # The first list races the watches' own.
-            self._telemetry.missed(resource, missed)
+            self._missed(resource, missed)

@@ -1,22 +1,28 @@
 """Logs and metrics. Labels are bounded: by the words of the contract, and by the number of rollouts."""
 
-import asyncio
 import logging
 import sys
-from collections.abc import Iterator
+from collections import Counter as Counted
+from collections.abc import Callable, Iterator
+from datetime import datetime
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from modelrollout.api.fields import NONE
 from modelrollout.api.status import ModelRolloutStatus, Phase, Verdict
+from modelrollout.core.case import is_urgent
+from modelrollout.core.rollout import Rollout
 from modelrollout.engine.store import Store
 from modelrollout.engine.workqueue import WorkQueue
+from modelrollout.wiring.redaction import redact_line
 from modelrollout.wiring.settings import LogFormat
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+MOST_REASONS = 40
+"""The code knows fewer; status can be written by people."""
 
 
 class Metrics:
@@ -54,15 +60,16 @@ class Metrics:
             registry=registry,
         )
 
-        self._missed = Counter(
-            "modelrollout_missed_changes",
-            "Changes that no watch told of and a complete list has found, by resource.",
-            ["resource"],
+        self._lag = Histogram(
+            "modelrollout_loop_lag_seconds",
+            "How much later than asked the event loop came back.",
+            buckets=SECONDS,
             registry=registry,
         )
-        self._listed = Gauge(
-            "modelrollout_last_complete_list_timestamp_seconds",
-            "When everything was last listed completely, as Unix time.",
+        self._missed = Counter(
+            "modelrollout_watch_missed",
+            "Changes that a list showed and no watch had told of, by resource.",
+            ["resource"],
             registry=registry,
         )
 
@@ -89,24 +96,63 @@ class Metrics:
         self._api.labels(verb, outcome).observe(seconds)
 
     def missed(self, resource: str, changes: int) -> None:
-        """Count changes that a complete list has found and no watch had told of."""
+        """Count changes that a list showed and no watch had told of."""
         self._missed.labels(resource).inc(changes)
-
-    def listed(self) -> None:
-        """Note that everything has just been listed completely."""
-        self._listed.set_to_current_time()
 
     def queried(self, outcome: str, seconds: float) -> None:
         """Count a query of a metrics source."""
         self._queries.labels(outcome).observe(seconds)
 
+    def lagged(self, seconds: float) -> None:
+        """Note how late the event loop was."""
+        self._lag.observe(seconds)
+
+
+class Process(Collector):
+    """How this process is at the moment of a scrape: each gauge asks a function, and is left out where that knows nothing."""
+
+    def __init__(
+        self,
+        *,
+        leading: Callable[[], bool],
+        renewed_ago: Callable[[], float | None],
+        swept_ago: Callable[[], float | None],
+        reread_ago: Callable[[], float | None],
+        longest_pass: Callable[[], float],
+        tasks: Callable[[], float],
+    ) -> None:
+        self._gauges: tuple[tuple[str, str, Callable[[], float | None]], ...] = (
+            ("modelrollout_leading", "1 in the process that decides, 0 in one that stands by.", leading),
+            (
+                "modelrollout_lease_age_seconds",
+                "Time since the renewal of the Lease that counts was sent.",
+                renewed_ago,
+            ),
+            ("modelrollout_sweep_age_seconds", "Time since everything was last listed completely.", swept_ago),
+            (
+                "modelrollout_reread_age_seconds",
+                "Time since rollouts were last compared with what the watch told; 0 while no attempt is under way.",
+                reread_ago,
+            ),
+            ("modelrollout_longest_pass_seconds", "Age of the oldest pass that is under way.", longest_pass),
+            ("modelrollout_tasks", "Tasks of the event loop; it goes up and down.", tasks),
+        )
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauges."""
+        for name, documentation, ask in self._gauges:
+            if (value := ask()) is not None:
+                yield GaugeMetricFamily(name, documentation, value=float(value))
+
 
 class World(Collector):
     """What is the case at the moment of a scrape: rollouts, weights, gates, the queue; on the event loop only."""
 
-    def __init__(self, store: Store, queue: WorkQueue) -> None:
+    def __init__(self, store: Store, queue: WorkQueue, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._queue = queue
+        self._clock = clock
+        self._asked_since: dict[str, datetime] = {}
 
     def collect(self) -> Iterator[Metric]:
         """Yield the gauges."""
@@ -132,12 +178,46 @@ class World(Collector):
             share = r.status.attempt.target.candidate if r.status.attempt else NONE
             weights.add_metric([r.namespace, r.name], share.hundredths / 100)
         yield weights
+        yield from self._reasons(statuses)
+        yield from self._rollbacks(statuses)
         yield GaugeMetricFamily("modelrollout_queue_depth", "Rollouts that are due and wait.", value=self._queue.depth)
         yield GaugeMetricFamily(
             "modelrollout_queue_lateness_seconds", "How long the longest-waiting one waits.", value=self._queue.lateness
         )
-        tasks = len(asyncio.all_tasks())
-        yield GaugeMetricFamily("modelrollout_tasks", "Tasks of the event loop; it goes up and down.", value=tasks)
+
+    def _reasons(self, rollouts: list[Rollout]) -> Iterator[Metric]:
+        """Yield how many wait for a person, by reason."""
+        for kind in ("Held", "Stalled"):
+            name = f"modelrollout_{kind.lower()}"
+            family = GaugeMetricFamily(name, f"Rollouts with condition {kind}, by reason.", labels=["reason"])
+            found = Counted(
+                one.reason for r in rollouts for one in r.status.conditions if one.type == kind and one.status == "True"
+            )
+            for reason, count in found.most_common(MOST_REASONS):
+                family.add_metric([reason], count)
+            if others := found.total() - sum(count for _, count in found.most_common(MOST_REASONS)):
+                family.add_metric(["others"], others)
+            yield family
+
+    def _rollbacks(self, rollouts: list[Rollout]) -> Iterator[Metric]:
+        """Yield how many rollbacks are asked for or under way, and for how long the oldest has been.
+
+        One that was not begun yet says nowhere since when it waits: it counts from the first scrape that sees it.
+        """
+        now = self._clock()
+        waiting = {r.uid: r for r in rollouts if is_urgent(r)}
+        self._asked_since = {uid: self._asked_since.get(uid, now) for uid in waiting}
+        since = [
+            r.status.attempt.rollback.since
+            if r.status.attempt and r.status.attempt.rollback and r.status.attempt.outcome is None
+            else self._asked_since[uid]
+            for uid, r in waiting.items()
+        ]
+        yield GaugeMetricFamily("modelrollout_rollbacks_pending", "Rollbacks asked for or under way.", value=len(since))
+        oldest = max(0.0, (now - min(since)).total_seconds()) if since else 0.0
+        yield GaugeMetricFamily(
+            "modelrollout_rollback_pending_seconds", "How long the oldest of them has been so.", value=oldest
+        )
 
 
 def set_up_logging(form: LogFormat, level: str) -> None:
@@ -158,11 +238,13 @@ def set_up_logging(form: LogFormat, level: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    last: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if json:
-        last += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    else:
-        last.append(structlog.dev.ConsoleRenderer())
+    last: list[structlog.typing.Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        # Tracebacks as plain text: structlog's own for terminals print every local variable, a token's too.
+        structlog.processors.format_exc_info,
+        redact_line,
+        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(),
+    ]
     handler = logging.StreamHandler()
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)

@@ -18,6 +18,7 @@ A candidate breaks under half of the live requests; after a repair somebody asks
 16:31:00      phase: RollingBack
 16:31:00      RolledBack: version v2 has no traffic any more, v1 serves Runbook: https://runbooks/fraud
 16:31:00      phase: RolledBack
+16:36:00      CandidateIdle: version v2 has been idle since 2026-11-17 16:36:00 UTC: its pods may go
 17:30:00  v2 works again
 17:31:00  sam asks for retry: the cache was misconfigured
 17:31:00      CommandHandled: control.retry by sam (the cache was misconfigured): trying again

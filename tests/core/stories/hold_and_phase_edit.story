@@ -30,4 +30,5 @@ Somebody holds a canary over lunch, and then goes back by writing the phase.
 17:06:00      route: v1 100%
 17:06:00      RolledBack: version v2 has no traffic any more, v1 serves Runbook: https://runbooks/fraud
 17:06:00      phase: RolledBack
+17:11:00      CandidateIdle: version v2 has been idle since 2026-11-17 17:11:00 UTC: its pods may go
 17:30:00  the story ends

@@ -28,4 +28,5 @@ Complaints come in an hour after the promotion, in the middle of a Prometheus ou
 19:25:00      phase: RolledBack
 19:26:00  sam asks for rollback: is it back?
 19:26:00      CommandHandled: control.rollback by sam (is it back?): nothing to do: the baseline has all the traffic
+19:30:00      CandidateIdle: version v2 has been idle since 2026-11-17 19:30:00 UTC: its pods may go
 20:00:00  the story ends

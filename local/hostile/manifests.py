@@ -1,0 +1,121 @@
+"""Whole manifests, and whole statuses, out of the schema; what rules over several fields ask for is put right."""
+
+import random
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from local.hostile.schema import load, make
+from local.hostile.texts import Size
+
+GROUP = "modelrollout.dev/v1alpha1"
+MOST_TEXT = 65_536
+"""Characters that all queries and runbook addresses of one manifest may have together, as its rule says."""
+Manifest = dict[str, Any]
+
+
+def spec(seed: int, size: Size = Size.ANY) -> Manifest:
+    """Return a spec that the schema lets through; the same for the same seed."""
+    picks = random.Random(seed)
+    made: Manifest = make(load()["properties"]["spec"], picks, size)
+    _tell_versions_apart(made)
+    _mend_traffic(made["traffic"])
+    if "grpcRoute" in made["traffic"]:
+        made["metrics"]["preset"] = "custom"
+    _mend_metrics(made["metrics"], picks, size)
+    _mend_stages(made, picks)
+    _mend_gates(made)
+    return made
+
+
+def status(seed: int, size: Size = Size.ANY) -> Manifest:
+    """Return a status such as a person with the right to write status may leave behind."""
+    made: Manifest = make(load()["properties"]["status"], random.Random(seed), size)
+    # The list is a map: the API server refuses two conditions of one type.
+    for number, condition in enumerate(made.get("conditions", [])):
+        condition["type"] = f"{condition['type'][:120]}{number}"
+    return made
+
+
+def manifest(seed: int, size: Size = Size.ANY, *, namespace: str = "default", name: str | None = None) -> Manifest:
+    """Return a manifest of such a spec. Its name is as long as can be unless one is given."""
+    picks = random.Random(seed)
+    longest = f"h{seed}" + "".join(picks.choice("-0az") for _ in range(61 - len(f"h{seed}"))) + "z"
+    meta = {"name": name or longest, "namespace": namespace}
+    return {"apiVersion": GROUP, "kind": "ModelRollout", "metadata": meta, "spec": spec(seed, size)}
+
+
+def _tell_versions_apart(made: Manifest) -> None:
+    made["candidate"]["version"] = made["candidate"]["version"][:-1] + "c"
+    made["candidate"]["service"]["name"] = made["candidate"]["service"]["name"][:-1] + "c"
+
+
+def _mend_traffic(traffic: Manifest) -> None:
+    route = traffic.get("httpRoute") or traffic.get("grpcRoute")
+    if route and "adopt" in route:
+        for field in ("hostnames", "path", "service", "method"):
+            route.pop(field, None)
+
+
+def _mend_metrics(metrics: Manifest, picks: random.Random, size: Size) -> None:
+    if metrics["preset"] == "custom" and "custom" not in metrics:
+        metrics["custom"] = make(
+            load()["properties"]["spec"]["properties"]["metrics"]["properties"]["custom"], picks, size
+        )
+    if metrics["preset"] != "custom":
+        metrics.pop("custom", None)
+
+
+def _mend_stages(made: Manifest, picks: random.Random) -> None:
+    """Shadows first, one full stage last, names of their own, ascending weights."""
+    stages = made.get("stages")
+    if stages is None:
+        return
+    kinds = ("shadow", "canary")
+    for stage in stages[:-1]:
+        if "full" in stage:
+            del stage["full"]
+            stage["canary"] = {"weights": ["0.01"]}
+    last = stages[-1]
+    for kind in kinds:
+        last.pop(kind, None)
+    last["full"] = {}
+    stages.sort(key=lambda stage: next(rank for rank, kind in enumerate((*kinds, "full")) if kind in stage))
+    for number, stage in enumerate(stages):
+        stage["name"] = f"s{number}{stage['name']}"[-63:]
+        stage["name"] = f"s{number:02}{stage['name'][3:]}" if len(stage["name"]) > 3 else f"s{number:02}"
+        if "canary" in stage:
+            stage["canary"]["weights"] = _ascending(len(stage["canary"]["weights"]), picks)
+
+
+def _ascending(count: int, picks: random.Random) -> list[int | str]:
+    """Return so many weights, the least and the greatest that there are among them."""
+    between = sorted(picks.sample(range(2, 9_999), max(0, count - 2)))
+    hundredths = [1, *between, 9_999][:count]
+    return [f"{Decimal(number) / 100}" for number in hundredths]
+
+
+def _mend_gates(made: Manifest) -> None:
+    """Names of their own over all lists, least values below greatest, thresholds above 0, and texts that fit in."""
+    lists: Sequence[list[Manifest]] = [
+        made.get("gates") or [],
+        *(s.get("gates") or [] for s in made.get("stages") or []),
+    ]
+    gates = [gate for one in lists for gate in one]
+    # A gate's share of the text, by its longest field in characters of at most four bytes each.
+    room = MOST_TEXT // max(1, len(gates)) // 2
+    for number, gate in enumerate(gates):
+        gate["name"] = f"g{number:03}{gate['name'][4:]}" if len(gate["name"]) > 4 else f"g{number:03}"
+        _mend_limits(gate)
+        for holder, field in ((gate, "runbookURL"), (gate.get("value") or {}, "query")):
+            if field in holder:
+                holder[field] = holder[field][:room]
+
+
+def _mend_limits(gate: Mapping[str, Any]) -> None:
+    if latency := gate.get("latency"):
+        latency["threshold"] = latency["threshold"] if any(c in latency["threshold"] for c in "123456789") else "1ms"
+    if value := gate.get("value"):
+        least, most = value.get("min"), value.get("max")
+        if least is not None and most is not None and float(least) > float(most):
+            value["min"], value["max"] = most, least
