@@ -34,7 +34,6 @@ class Standby:
             clock=virtual_now,
             limits=LIMITS,
             telemetry=stage.telemetry,
-            returner=Returner(drivers=drivers, cluster=stage.api),
         )
 
     def hear(self) -> None:

@@ -332,6 +332,54 @@ async def _work_off(steps: list[tuple[str, str, int]], workers: int, most: int |
     assert (queue.depth, queue.lateness) == (0, 0)
 
 
+class TestWaking:
+    async def test_each_key_wakes_one_getter(self):
+        queue = WorkQueue()
+        getters = [asyncio.ensure_future(queue.get(urgent_only=number < 2)) for number in range(6)]
+        await asyncio.sleep(0)
+
+        for key in "abc":
+            queue.add(key)
+        await asyncio.sleep(0.1)
+
+        assert sorted(getter.result() for getter in getters if getter.done()) == ["a", "b", "c"]
+        assert not any(getter.done() for getter in getters[:2])
+        await _end(getters)
+
+    async def test_a_key_of_each_lane_finds_a_getter_whoever_is_woken_first(self):
+        queue = WorkQueue()
+        getters = [asyncio.ensure_future(queue.get(urgent_only=number == 0)) for number in range(3)]
+        await asyncio.sleep(0)
+
+        queue.add("normal")
+        queue.add("back", Lane.ROLLBACK)
+        await asyncio.sleep(0.1)
+
+        assert sorted(getter.result() for getter in getters if getter.done()) == ["back", "normal"]
+        await _end(getters)
+
+    @pytest.mark.parametrize("lane", Lane)
+    @pytest.mark.parametrize("is_cancelled_first", [True, False])
+    async def test_a_getter_cancelled_at_that_moment_strands_no_key(self, lane, is_cancelled_first):
+        queue = WorkQueue()
+        first, second = (asyncio.ensure_future(queue.get()) for _ in range(2))
+        await asyncio.sleep(0)
+
+        if is_cancelled_first:
+            first.cancel()
+        queue.add("a", lane)
+        first.cancel()
+        await asyncio.wait([first])
+
+        assert await asyncio.wait_for(second, 1) == "a"
+
+
+async def _end(getters):
+    for getter in getters:
+        getter.cancel()
+    await asyncio.wait(getters)
+
+
 class TestGroups:
     """Keys are `group/name`."""
 
@@ -425,51 +473,3 @@ class TestGroups:
 
         assert min(most.values()) >= 1
         assert sum(most.values()) <= max(2, workers)
-
-
-class TestWaking:
-    async def test_each_key_wakes_one_getter(self):
-        queue = WorkQueue()
-        getters = [asyncio.ensure_future(queue.get(urgent_only=number < 2)) for number in range(6)]
-        await asyncio.sleep(0)
-
-        for key in "abc":
-            queue.add(key)
-        await asyncio.sleep(0.1)
-
-        assert sorted(getter.result() for getter in getters if getter.done()) == ["a", "b", "c"]
-        assert not any(getter.done() for getter in getters[:2])
-        await _end(getters)
-
-    async def test_a_key_of_each_lane_finds_a_getter_whoever_is_woken_first(self):
-        queue = WorkQueue()
-        getters = [asyncio.ensure_future(queue.get(urgent_only=number == 0)) for number in range(3)]
-        await asyncio.sleep(0)
-
-        queue.add("normal")
-        queue.add("back", Lane.ROLLBACK)
-        await asyncio.sleep(0.1)
-
-        assert sorted(getter.result() for getter in getters if getter.done()) == ["back", "normal"]
-        await _end(getters)
-
-    @pytest.mark.parametrize("lane", Lane)
-    @pytest.mark.parametrize("is_cancelled_first", [True, False])
-    async def test_a_getter_cancelled_at_that_moment_strands_no_key(self, lane, is_cancelled_first):
-        queue = WorkQueue()
-        first, second = (asyncio.ensure_future(queue.get()) for _ in range(2))
-        await asyncio.sleep(0)
-
-        if is_cancelled_first:
-            first.cancel()
-        queue.add("a", lane)
-        first.cancel()
-        await asyncio.wait([first])
-
-        assert await asyncio.wait_for(second, 1) == "a"
-
-
-async def _end(getters):
-    for getter in getters:
-        getter.cancel()
-    await asyncio.wait(getters)

@@ -148,11 +148,11 @@ def _keep_slice(obj: Mapping[str, Any]) -> dict[str, Any]:
 
 def _keep_object(obj: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {name: value for name, value in obj["metadata"].items() if name != "annotations"}
+    if "managedFields" in metadata:
+        metadata["managedFields"] = [_owned_spec(entry) for entry in metadata["managedFields"]]
     annotations = obj["metadata"].get("annotations") or {}
     if notes := {name: text for name, text in annotations.items() if name.startswith(WAY_BACK_PREFIX)}:
         metadata["annotations"] = notes
-    if "managedFields" in metadata:
-        metadata["managedFields"] = [_owned_spec(entry) for entry in metadata["managedFields"]]
     return {"metadata": metadata, "spec": obj.get("spec") or {}, "status": obj.get("status") or {}}
 
 

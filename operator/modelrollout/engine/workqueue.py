@@ -56,9 +56,7 @@ class WorkQueue:
         self._delayed_lanes: dict[Key, Lane] = {}
         self._heap: list[tuple[float, int, Key]] = []
         self._tie = itertools.count()
-        self._waiting: dict[tuple[Lane, Lane], deque[asyncio.Future[None]]] = {
-            (Lane.ROLLBACK, last): deque() for last in Lane
-        }
+        self._waiting: dict[Lane, deque[asyncio.Future[None]]] = {last: deque() for last in Lane}
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, key: Key, lane: Lane = Lane.NORMAL) -> None:
@@ -114,9 +112,8 @@ class WorkQueue:
         """Wait for a due key and take it: the rollback lane first. The taker must call `done`."""
         lanes = (Lane.ROLLBACK,) if urgent_only else tuple(Lane)
         while (found := self._take(lanes)) is None:
-            await self._news(self._waiting[min(lanes), max(lanes)])
-        # It may have been woken for another key, of a lane that somebody else has to serve now.
-        self._wake()
+            await self._news(self._waiting[lanes[-1]])
+        self._wake()  # It may have been woken for another key, which somebody else has to take now.
         return found
 
     def done(self, key: Key) -> None:
@@ -167,7 +164,7 @@ class WorkQueue:
         self._wake()
 
     async def _news(self, waiting: deque[asyncio.Future[None]]) -> None:
-        """Wait until there may be a key. One getter is woken for each: all of them were a third of a look's CPU."""
+        """Wait until there may be a key to take. All getters at once were a third of a look's CPU."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting.append(woken)
         try:
@@ -180,15 +177,14 @@ class WorkQueue:
             raise
 
     def _wake(self) -> None:
-        """Wake one getter that can take what is ready."""
-        lane = next((lane for lane in Lane if self._ready[lane].has(partial(self._is_full, lane))), None)
-        able = [waiting for (_, last), waiting in self._waiting.items() if lane is not None and lane <= last]
-        for waiting in able:
-            while waiting:
+        """Wake one getter of those that serve rollbacks only, and one of the others, if there may be a key for them."""
+        for last, waiting in self._waiting.items():
+            is_any = any(self._ready[lane] for lane in Lane if lane <= last)
+            while is_any and waiting:
                 woken = waiting.popleft()
                 if not woken.done():  # Else its getter was cancelled, and has not run since.
                     woken.set_result(None)
-                    return
+                    break
 
     def _arm(self) -> None:
         """Have the timer go off when the earliest delayed key is due."""
@@ -237,7 +233,7 @@ class _Turns:
 
         Few groups can be full, as it takes so many workers for each: the search is short.
         """
-        group = self._next(is_full)
+        group = next((group for group in self._keys if not is_full(group)), None)
         if group is None:
             return None
         key = self._keys[group].popleft()
@@ -247,10 +243,3 @@ class _Turns:
         else:
             del self._keys[group]
         return key, group
-
-    def has(self, is_full: Callable[[str], bool]) -> bool:
-        """Whether there is a key in a group that is not full."""
-        return self._next(is_full) is not None
-
-    def _next(self, is_full: Callable[[str], bool]) -> str | None:
-        return next((group for group in self._keys if not is_full(group)), None)
