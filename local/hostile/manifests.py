@@ -51,10 +51,12 @@ def _tell_versions_apart(made: Manifest) -> None:
 
 
 def _mend_traffic(traffic: Manifest) -> None:
-    route = traffic.get("httpRoute") or traffic.get("grpcRoute")
-    if route and "adopt" in route:
-        for field in ("hostnames", "path", "service", "method"):
-            route.pop(field, None)
+    for route in (traffic.get("httpRoute"), traffic.get("grpcRoute")):
+        for number, parent in enumerate((route or {}).get("parentRefs", [])):
+            parent["name"] = f"p{number}{parent['name'][2:]}"  # No Gateway twice: the route's own rules refuse that.
+        if route and "adopt" in route:
+            for field in ("hostnames", "path", "service", "method"):
+                route.pop(field, None)
 
 
 def _mend_metrics(metrics: Manifest, picks: random.Random, size: Size) -> None:

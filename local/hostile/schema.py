@@ -79,7 +79,8 @@ def _weight(picks: random.Random, size: Size) -> int | str:
         case Size.LARGEST:
             return "99.99"
         case Size.ANY:
-            return picks.choice(["0.01", "99.99", 1, 100, "100", "100.00", "001.50", picks.randint(1, 100)])
+            others: list[int | str] = ["0.01", "99.99", 1, 100, "100", "100.00", "001.50", picks.randint(1, 100)]
+            return picks.choice(others)
 
 
 def _between(least: int, most: int, picks: random.Random, size: Size) -> int:

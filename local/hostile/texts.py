@@ -74,7 +74,7 @@ def _label(picks: random.Random, size: Size, longest: int) -> str:
 RULES: Mapping[str, Maker] = {
     # What a rule's expression begins with, to a text that it holds for.
     "self != '' && self.matches('^([0-9]{1,4}d)?": _chosen("0s", "9999d99999h999999m99999s", "1ms", "99999999ms", "99999999s", "0d0h0m0s0ms"),
-    "self.matches('^[0-9]{1,5}[smh]$') && duration(self) <= duration('24h')": _chosen("0s", "86400s", "24h", "1440m", "00024h"),
+    "self.matches('^[0-9]{1,5}[smh]$')": _chosen("0s", "86400s", "24h", "1440m", "00000s"),
     "self.matches('^[0-9]{1,4}[smh]$')": _chosen("1s", "3600s", "1h", "60m", "0001s", "0060m"),
     "self.matches('^[0-9]{1,4}([.][0-9]{1,4})?%$') &&": _chosen("0.0001%", "99.9999%", "0001.5%", "50%", "99.99%"),
     "self.matches('^[0-9]{1,4}([.][0-9]{1,4})?%$')": _chosen("0%", "9999.9999%", "0.0001%", "00%"),
@@ -86,8 +86,8 @@ RULES: Mapping[str, Maker] = {
     "self.matches('^([*][.])?": lambda picks, size, longest: picks.choice(["*.", ""]) + _subdomain(picks, size, longest - 2),
     "self.matches('^[A-Za-z0-9]([A-Za-z0-9._+-]*": _repeated("Z+._-0", ending="0"),
     "self.matches('^/[-A-Za-z0-9/._~": _repeated("a~!$&*+,;=:@.b", beginning="/"),
-    "self.matches('^[A-Za-z_][A-Za-z0-9_]*([.]": _repeated("_9Z", beginning="A._0."),
-    "self.matches('^[A-Za-z_][A-Za-z0-9_]*$')": _repeated("Z_0", beginning="_"),
+    "self.matches('^[A-Za-z_][A-Za-z0-9_]*([.]": _repeated("_.a", beginning="_", ending="Z"),
+    "self.matches('^[A-Za-z_][A-Za-z0-9_]*$')": _repeated("_Z0", beginning="_"),
     "self.matches('^[a-zA-Z_][a-zA-Z0-9_]*$')": _repeated("_a0", beginning="_"),
     "self.matches('^[a-zA-Z_:][a-zA-Z0-9_:]*$')": _repeated("_:0", beginning=":"),
 }  # fmt: skip

@@ -13,11 +13,11 @@ from modelrollout.core.evidence import Answer, Counted
 from modelrollout.core.looking import judge_all, questions
 from modelrollout.core.rollout import Rollout, parse_rollout
 from modelrollout.core.stats import Counts
-from modelrollout.core.traffic import BASELINE_ONLY, Routed
+from modelrollout.core.traffic import BASELINE_ONLY
 
 from local.hostile import manifests
 from local.hostile.texts import Size
-from tests.core.builders import LIMITS, NOW, spec, world
+from tests.core.builders import LIMITS, NOW, routed, spec, world
 
 META = {"name": "fraud", "namespace": "models", "uid": "u1", "generation": 1, "resourceVersion": "7"}
 STEPS = 20
@@ -74,7 +74,7 @@ class Life:
     def __init__(self, body: dict[str, Any]) -> None:
         self.rollout = parse_rollout({"metadata": META, "spec": body})
         self.now = NOW
-        self.route = Routed(BASELINE_ONLY, "1")
+        self.shares = BASELINE_ONLY
         self.judging = self.deciding = 0
 
     def go_on(self, after: timedelta = timedelta(minutes=10), count: Count = lambda act: (0, act())) -> Rollout:
@@ -84,11 +84,10 @@ class Life:
         counted = Counted(Counts(BIG, BIG // 1000), Counts(BIG, BIG // 1000))
         answers: dict[str, Answer] = dict.fromkeys(asked, counted)
         self.judging, gates = count(lambda: tuple(judge_all(self.rollout, answers, self.now)))
-        seen = world(self.rollout, route=self.route, gates=gates, looked=bool(asked))
+        seen = world(self.rollout, route=routed(self.rollout, self.shares), gates=gates, looked=bool(asked))
         self.deciding, decision = count(lambda: decide(Case(self.rollout, seen, self.now, LIMITS)))
-        if decision.write:
-            shares = decision.write.shares or self.route.shares
-            self.route = Routed(shares, "1", way_back=decision.write.way_back)
+        if decision.write and decision.write.shares:
+            self.shares = decision.write.shares
         self.status = decision.status.render()
         self.rollout = parse_rollout({"metadata": META, "status": self.status}, self.rollout)
         assert not self.rollout.ignored

@@ -9,7 +9,7 @@ from typing import Any, Never
 
 from hypothesis import strategies as st
 from modelrollout.core.evidence import Answer, NoData, Question, Unknown
-from modelrollout.engine.ports import Conflict, Gone, Refused, Unavailable
+from modelrollout.engine.ports import Conflict, Refused, Unavailable
 
 from tests.engine.stage import ROUTES, Stage
 from tests.support.fake_api import ROLLOUTS, WRITES, Call
@@ -76,7 +76,9 @@ STEPS = st.one_of(
     st.just(Step("deleted and made again")),
 )
 # Two of three steps give the rollout time to go on, else hardly one gets beyond its first stage.
-HISTORIES = st.lists(st.one_of(st.builds(Step, st.just("wait"), st.sampled_from([20, 70, 150])), STEPS), max_size=14)
+HISTORIES = st.lists(
+    st.one_of(st.builds(Step, st.just("wait"), st.sampled_from([20, 70, 150])), STEPS), min_size=5, max_size=14
+)
 
 
 @dataclass
@@ -149,7 +151,8 @@ class History:
         self.stage.apply(**self.spec)
 
     async def _command(self, name: str) -> None:
-        self.stage.control(**{name: {"reason": "it happens"}})
+        message: dict[str, Any] = {name: {"reason": "it happens"}}
+        self.stage.control("fraud", **message)
 
     async def _phase_edit(self, _: None) -> None:
         self.ever.add("rollback")
@@ -305,7 +308,7 @@ def _may_hold(reason: str, status: dict[str, Any], spec: dict[str, Any], history
         case "RouteChanged" | "ServiceMissing":
             return "route edit" in history.ever
         case "SameService":
-            return candidate[:2] == baseline[:2]
+            return bool(candidate[:2] == baseline[:2])
         case "BaselineAlsoFailing":
             return {f"bad {candidate}", f"bad {baseline}"} <= history.ever
         case "DeadlineExceeded":
@@ -330,6 +333,3 @@ def without_numbers(status: dict[str, Any]) -> dict[str, Any]:
     gates = [(gate["name"], gate["verdict"], gate["reason"]) for gate in (status.get("attempt") or {}).get("gates", [])]
     conditions = [(c["type"], c["status"], c["reason"]) for c in status["conditions"]]
     return {**status, "attempt": attempt, "gates": gates, "conditions": conditions}
-
-
-__all__ = ["HISTORIES", "QUIET", "Gone", "History", "end_of", "without_numbers"]

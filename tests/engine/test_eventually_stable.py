@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.engine.history import HISTORIES, QUIET, History, Step, end_of, without_numbers
 from tests.support.virtual_time import VirtualTimeLoop
 
-EXAMPLES = int(os.environ.get("MODELROLLOUT_HISTORIES", "60"))
+EXAMPLES = int(os.environ.get("MODELROLLOUT_HISTORIES", "200"))
 
 
 def played(steps: list[Step]) -> tuple[str | None, int, bool]:

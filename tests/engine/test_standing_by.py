@@ -29,11 +29,11 @@ class Standby:
             queue=self.queue,
             observer=Observer(drivers=drivers, source=stage.source, cluster=stage.api),
             applier=Applier(drivers=drivers, cluster=stage.api, store=store),
+            returner=Returner(drivers=drivers, cluster=stage.api),
             cluster=stage.api,
             clock=virtual_now,
             limits=LIMITS,
             telemetry=stage.telemetry,
-            returner=Returner(drivers=drivers, cluster=stage.api),
         )
 
     def hear(self) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 import itertools
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from modelrollout.engine.observe import Drivers
 from modelrollout.engine.ports import Conflict, Refused, Unavailable
 
 from tests.engine.stage import ROUTES, Stage
@@ -183,6 +185,12 @@ class TestDeletion:
         async with stage.engine():
             await stage.until(lambda: stage.route() == "v1 100", within=SOON)
 
+    async def test_looks_at_every_kind_of_route(self):
+        kinds = [field.name for field in fields(Drivers)]
+        drivers = Drivers(**{kind: kind for kind in kinds})
+
+        assert set(drivers.all) == set(kinds)
+
 
 class TestCaution:
     async def test_shares_that_somebody_else_wrote_since_stay_and_people_are_told_once(self):
@@ -302,7 +310,8 @@ class TestPatience:
             read = stage.api.read
 
             async def lagging(resource: str, namespace: str, name: str, *, live: bool = False) -> dict[str, Any]:
-                return await read(resource, namespace, name, live=live) if live else old
+                now: dict[str, Any] = await read(resource, namespace, name, live=live)
+                return now if live else old
 
             stage.api.read = lagging
             stage.delete()

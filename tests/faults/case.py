@@ -120,6 +120,12 @@ class Case:
         """Create the rollout."""
         self._api.call("POST", self.path.rpartition("/")[0], self.manifest())
 
+    def apply_another(self, name: str) -> None:
+        """Create one more rollout, with a route of its own."""
+        manifest = self.manifest(traffic={"traefikService": {"name": name}})
+        manifest["metadata"]["name"] = name
+        self._api.call("POST", self.path.rpartition("/")[0], manifest)
+
     def edit(self, spec: Mapping[str, Any]) -> None:
         """Merge something into spec, as a pipeline does."""
         self._api.call("PATCH", self.path, {"spec": spec}, content_type="application/merge-patch+json")
@@ -152,10 +158,25 @@ class Case:
         self.operator.wait_ended()
         self.start_operator(**environment)
 
-    def status(self) -> dict[str, Any]:
+    def write_route(self, spec: Mapping[str, Any]) -> None:
+        """Change the route's spec, as a person does who edits it."""
+        self._api.call("PATCH", self.leaf_path, {"spec": spec}, content_type="application/merge-patch+json")
+
+    def status(self, name: str = "fraud") -> dict[str, Any]:
         """Return status as it was last seen at the API server."""
-        found: dict[str, Any] = self.witness.last(self.namespace, ROLLOUTS).get("status", {})
+        found: dict[str, Any] = self.witness.last(self.namespace, ROLLOUTS, name).get("status", {})
         return found
+
+    def condition(self, kind: str) -> tuple[str, str]:
+        """Return status and reason of a condition; empty where it is absent."""
+        return next(((c["status"], c["reason"]) for c in self._conditions(kind)), ("", ""))
+
+    def message(self, kind: str) -> str:
+        """Return a condition's sentence."""
+        return next((str(c["message"]) for c in self._conditions(kind)), "")
+
+    def _conditions(self, kind: str) -> list[dict[str, Any]]:
+        return [c for c in self.status().get("conditions", []) if c["type"] == kind]
 
     def shares(self) -> str:
         """Return the route's shares as last seen, in words; empty without a route."""

@@ -115,6 +115,22 @@ class LoseReplies(Fault):
         return None
 
 
+class Slow(Fault):
+    """Keeps the calls that match waiting before they are sent."""
+
+    def __init__(self, matches: Callable[[Call], bool], *, seconds: float) -> None:
+        self._matches = matches
+        self._seconds = seconds
+        self.met: list[Call] = []
+
+    async def before(self, call: Call) -> Answer | None:
+        """Wait."""
+        if self._matches(call):
+            self.met.append(call)
+            await asyncio.sleep(self._seconds)
+        return None
+
+
 class Deaf(Fault):
     """Drops the events of watches that match."""
 

@@ -9,6 +9,7 @@ import asyncio
 import json
 import re
 import ssl
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -162,11 +163,11 @@ class Proxy:
         self.faults: tuple[Fault, ...] = ()
         self.past: Past | None = None
         self.calls: list[Call] = []
-        self.answers: list[int] = []
+        self.times: list[float] = []
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Where it listens; the same from its first start on."""
         return f"http://{self._host}:{self._port}"
 
     @property
@@ -234,6 +235,7 @@ class Proxy:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         call = await self._call_of(request)
         self.calls.append(call)
+        self.times.append(time.monotonic())
         try:
             return await (self._watch(request, call) if call.verb == "watch" else self._exchange(request, call))
         except (Cut, aiohttp.ClientError):
@@ -270,7 +272,6 @@ class Proxy:
             answer = await self._ask(request, call)
             changed = await self._first(fault.sent(call, answer) for fault in self.faults)
             answer = changed or answer
-        self.answers.append(answer.status)
         response = web.StreamResponse(status=answer.status, headers=answer.headers)
         response.content_length = len(answer.body)
         await response.prepare(request)
@@ -322,13 +323,11 @@ class Proxy:
     async def _watch(self, request: web.Request, call: Call) -> web.StreamResponse:
         answer = await self._first(fault.before(call) for fault in self.faults)
         if answer:
-            self.answers.append(answer.status)
             return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
         headers = {name: request.headers[name] for name in _SENT_ON if name in request.headers}
         task = asyncio.current_task()
         assert task
         async with self._session.get(f"{self._server}{request.path_qs}", headers=headers) as upstream:
-            self.answers.append(upstream.status)
             response = web.StreamResponse(
                 status=upstream.status, headers={"Content-Type": upstream.headers.get("Content-Type", "")}
             )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
-from local.bench.source import render_answer, window_of
+from local.bench.source import parts_of, render_answer, window_of
 from tests.faults.loop import LoopThread
 
 REQUESTS_PER_SECOND = 5000
@@ -23,8 +23,10 @@ class Numbers:
     def value_of(self, query: str) -> float:
         """Return the number that a query has now."""
         self.queries += 1
-        if query.startswith("time() - "):
-            return 0.1
+        if query == "time()":
+            return time.time()
+        if query.startswith(("time() - ", "count_over_time(")):
+            return 1
         total = REQUESTS_PER_SECOND * window_of(query)
         if 'code=~"5' not in query:
             return round(total)
@@ -54,5 +56,6 @@ class ScriptedMetrics:
 
     async def _answer(self, request: web.Request) -> web.Response:
         query = request.query.get("query") or str((await request.post())["query"])
-        value = time.time() if query == "time()" else self._cases[request.match_info["case"]].value_of(query)
-        return web.Response(body=render_answer(value), content_type="application/json")
+        numbers = self._cases[request.match_info["case"]]
+        values = [numbers.value_of(part) for part in parts_of(query)]
+        return web.Response(body=render_answer(values), content_type="application/json")

@@ -51,9 +51,9 @@ class Witness:
             found = [one for one in self._versions[namespace] if not resources or one.resource in resources]
         return sorted(found, key=lambda one: one.number)
 
-    def last(self, namespace: str, resource: str) -> dict[str, Any]:
-        """Return the newest version of the one object of a kind; `{}` where there is none."""
-        found = self.versions(namespace, resource)
+    def last(self, namespace: str, resource: str, name: str = "fraud") -> dict[str, Any]:
+        """Return the newest version of an object; `{}` where there is none."""
+        found = [one for one in self.versions(namespace, resource) if one.obj["metadata"]["name"] == name]
         return found[-1].obj if found and not found[-1].is_deleted else {}
 
     def wait(self, is_so: Callable[[], bool], seconds: float) -> bool:

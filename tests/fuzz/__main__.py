@@ -6,7 +6,9 @@ The corpus grows in build/fuzz/corpus from run to run; what made a target fail i
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 try:
     import atheris
@@ -78,15 +80,17 @@ def _fuzz(target: str) -> int:
     return 0
 
 
-def _histories(history):  # type: ignore[no-untyped-def]  # a module
+def _histories(history: ModuleType) -> Callable[[bytes], object]:
     from hypothesis import HealthCheck, given, settings  # noqa: PLC0415 - not in the orchestrating process
 
-    @settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(history.histories)
-    def test(happenings: list[history.Event]) -> None:
+    def live(happenings: list[tuple[str, object]]) -> None:
         history.live(happenings)
 
-    return test.hypothesis.fuzz_one_input
+    test = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))(
+        given(history.histories)(live)
+    )
+    fuzz_one: Callable[[bytes], object] = test.hypothesis.fuzz_one_input
+    return fuzz_one
 
 
 if __name__ == "__main__":

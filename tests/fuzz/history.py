@@ -124,9 +124,9 @@ class History:
     status: Any = None
     generation: int = 1
     weights: dict[str, Percent] = field(default_factory=dict)
-    way_back: WayBack | None = None
     mirror: tuple[str, Percent] | None = None
     writer: str = ""
+    way_back: WayBack | None = None
     route: str = "gone"
     endpoints: dict[str, Endpoints] = field(default_factory=dict)
     counts: tuple[int, int, int, int] = (1000, 0, 1000, 0)
@@ -220,10 +220,10 @@ class History:
         return decision.write is not None or before != self.status
 
     def _write(self, write: RouteWrite) -> None:
+        place, shares = write.place, write.shares
         if self.route == "blocked":
             return
         self.way_back = write.way_back
-        place, shares = write.place, write.shares
         if shares is None:
             return
         self.weights = {place.candidate.name: shares.candidate}
@@ -250,8 +250,8 @@ class History:
         acceptance = {"rejected": Acceptance.REJECTED, "waiting": Acceptance.WAITING}.get(
             self.route, Acceptance.ACCEPTED
         )
-        why = "Gateway says no" if acceptance is Acceptance.REJECTED else ""
-        return Routed(shares, "9", acceptance, why, self.way_back)
+        detail = "Gateway says no" if acceptance is Acceptance.REJECTED else ""
+        return Routed(shares, "9", acceptance, detail, self.way_back)
 
     def _ready(self, service: ServiceRef) -> Endpoints:
         return self.endpoints.get(service.name.removeprefix("fraud-"), self.endpoints.get("", Endpoints.READY))

@@ -40,6 +40,8 @@ def selectors_in(query: str) -> list[Any]:
                 todo += call.args
             case promql_parser.AggregateExpr() | promql_parser.ParenExpr() as outer:
                 todo.append(outer.expr)
+            case promql_parser.SubqueryExpr() as inner:
+                todo.append(inner.expr)
             case promql_parser.BinaryExpr() as binary:
                 todo += [binary.lhs, binary.rhs]
             case promql_parser.NumberLiteral():
@@ -60,7 +62,12 @@ def test_every_query_holds_exactly_the_matchers_that_were_given(values: list[str
     selector = Selector("err_total", tuple(Matcher(f"l{n}", op, text) for n, text in enumerate(values)))
     window = timedelta(minutes=5)
 
-    for query in (queries.count(selector, window), queries.age(selector), queries.bounds(selector, window)):
+    for query in (
+        queries.count(selector, window),
+        queries.age(selector),
+        queries.bounds(selector, window),
+        queries.coverage(selector, window, timedelta(minutes=1)),
+    ):
         read = selectors_in(query)
 
         assert read

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from modelrollout.api.gates import Gate
 from modelrollout.api.metrics import Metrics
-from modelrollout.core.evidence import Answer, Counted, Measured, NoData, Unknown
+from modelrollout.core.evidence import Answer, Counted, Gap, Measured, NoData, Unknown
 from modelrollout.core.stats import Counts
 from modelrollout.metrics import queries
 from modelrollout.metrics.answers import Found
@@ -345,3 +346,44 @@ async def test_prometheus_down_is_unreachable_and_its_counts_are_there_when_it_i
     assert before == after == Counted(Counts(200, 0), None)
     assert isinstance(down, NoData)
     assert down.reason is Unknown.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("scraped", "share"),
+    [
+        pytest.param([(-600, 0)], 1.0, id="all of the time"),
+        pytest.param([(-600, -300)], 0.5, id="the first half"),
+        pytest.param([(-600, -420), (-180, 0)], 0.6, id="with a hole in the middle"),
+    ],
+)
+async def test_row_07_prometheus_says_how_much_of_a_span_it_saw(
+    cluster: LocalCluster,
+    source: Sources,
+    exporter: Exporter,
+    test_name: str,
+    end: float,
+    scraped: list[tuple[int, int]],
+    share: float,
+) -> None:
+    points = [point for start, until in scraped for point in rising(end + start, end + until, 10, 1)]
+    tell(cluster, exporter, test_name, {'events_total{service="fraud-v2"}': points})
+
+    covered = await source.covered(gap(test_name, end))
+
+    assert covered == pytest.approx(share, abs=0.11)
+
+
+async def test_row_07_what_has_no_series_was_not_seen(source: Sources, test_name: str, end: float) -> None:
+    assert await source.covered(gap(test_name, end)) == 0
+
+
+def gap(test_name: str, end: float) -> Gap:
+    until = datetime.fromtimestamp(end, UTC)
+    return Gap(
+        metrics=metrics_of(test_name),
+        gates=(Gate.model_validate(ERRORS),),
+        candidate=track(),
+        since=until - timedelta(minutes=10),
+        until=until,
+        freshness=timedelta(seconds=30),
+    )

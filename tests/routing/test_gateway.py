@@ -65,12 +65,21 @@ async def test_a_published_list_outranks_what_was_known_of_the_controller() -> N
     assert not found.mirror
 
 
-async def test_the_administrators_word_comes_first() -> None:
+async def test_the_administrators_word_outranks_what_is_known_and_takes_away_from_what_a_class_says() -> None:
+    contour = "projectcontour.io/gateway-controller"
+    assert await ask(api_with(contour), {contour: Mirroring.PERCENT}) == FULL
     assert await ask(api_with("x/y"), {"x/y": Mirroring.PERCENT}) == FULL
     listed = api_with("x/y", [{"name": MIRROR}, {"name": PERCENT}])
     found = await ask(listed, {"x/y": Mirroring.NONE})
     assert isinstance(found, Capabilities)
     assert not found.mirror
+
+
+@pytest.mark.parametrize("features", [[{"name": "HTTPRoute"}], [{"name": MIRROR}]], ids=["no mirror", "no percentage"])
+async def test_the_administrator_cannot_add_to_what_a_class_says_of_itself(features: list[Any]) -> None:
+    said = await ask(api_with("x/y", features))
+
+    assert await ask(api_with("x/y", features), {"x/y": Mirroring.PERCENT}) == said
 
 
 async def test_the_remedy_for_an_unknown_controller_is_the_administrators_setting() -> None:

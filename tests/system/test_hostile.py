@@ -23,7 +23,7 @@ MERGE = "application/merge-patch+json"
 
 def create_all(scene: Scene) -> list[str]:
     """Create hostile rollouts, some of them twice: as they are, and with a status that a person has written."""
-    names = []
+    names: list[str] = []
     for size, seed in WANTED:
         made = manifests.manifest(seed, size, namespace=scene.namespace, name=f"h{len(names)}")
         # A Service that exists lets it come further than the first refusal.
@@ -53,13 +53,16 @@ def counts(scene: Scene) -> dict[str, int]:
 
 
 def settled(scene: Scene, names: list[str]) -> list[dict[str, Any]]:
-    """Return all hostile rollouts, once each was looked at and the writes have ceased."""
-    until = time.monotonic() + 60
+    """Return all hostile rollouts, once each was looked at and nothing more was written for a while.
+
+    A gateway that says nothing of a route is a hold of its own after 30 s: so long there may be something to write.
+    """
+    until = time.monotonic() + 120
     collection = scene.path.rpartition("/")[0]
     while True:
         items = [i for i in scene.cluster.api.call("GET", collection)["items"] if i["metadata"]["name"] in names]
         before = counts(scene)["writes"]
-        time.sleep(2)
+        time.sleep(QUIET_SECONDS)
         seen = all(i.get("status", {}).get("observedGeneration") == i["metadata"]["generation"] for i in items)
         if seen and counts(scene)["writes"] == before:
             return items

@@ -24,7 +24,8 @@ def drain_of(case: Case, attempt: Attempt | None) -> DrainStatus | None:
         return None
     if attempt.drain and attempt.drain.idle_since:
         return attempt.drain  # Said once, it stays said: another `drain` in spec is for the next rollback.
-    until = since + (policy_of(case.rollout.spec).drain if case.rollout.spec else DRAIN)
+    # A later one than now was not written by us.
+    until = min(since, case.now) + (policy_of(case.rollout.spec).drain if case.rollout.spec else DRAIN)
     return DrainStatus(until=until, idle_since=until if case.now >= until else None)
 
 

@@ -21,6 +21,7 @@ class Notes:
 
     `unseen` is how long nobody looked at the step, and until which stored look that lasts: until status has it.
 
+    `leave_alone_until` is a time of the event loop: before it the API server asked for no further call.
     `interrupt` is set when a rollback is asked for: a pass that waits for metrics gives up.
     """
 
@@ -30,6 +31,7 @@ class Notes:
     unseen: tuple[datetime, timedelta] | None = None
     failures: int = 0
     conflicts: int = 0
+    leave_alone_until: float = 0.0
     writes_in_a_row: int = 0
     patience_until: datetime | None = None
     written: Shares | None = None
@@ -74,6 +76,15 @@ class Memory:
         notes = self._notes.setdefault(key, Notes())
         notes.failures += 1
         return notes.failures
+
+    def leave_alone(self, key: Key, until: float) -> None:
+        """Remember that the API server asked for a pause."""
+        self._notes.setdefault(key, Notes()).leave_alone_until = until
+
+    def pause_of(self, key: Key, time: float) -> float:
+        """Return the seconds that are left of it."""
+        notes = self._notes.get(key)
+        return max(0.0, notes.leave_alone_until - time) if notes else 0.0
 
     def conflicted(self, key: Key) -> int:
         """Count a pass that met a conflict; return how many there have been in a row."""

@@ -42,7 +42,7 @@ class Drivers:
     @property
     def all(self) -> tuple[Driver, ...]:
         """Return the drivers, one for each kind of routing object."""
-        return self.http_route, self.traefik_service
+        return self.http_route, self.grpc_route, self.traefik_service
 
     def of(self, traffic: Traffic) -> Driver:
         """Return the driver for this kind of routing object."""

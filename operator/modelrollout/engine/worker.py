@@ -138,9 +138,21 @@ class Engine:
         while True:
             key = await self._queue.get(urgent_only=urgent_only)
             try:
-                await self._guarded_pass(key)
+                if not self._is_left_alone(key):
+                    await self._guarded_pass(key)
             finally:
                 self._queue.done(key)
+
+    def _is_left_alone(self, key: Key) -> bool:
+        """Return whether the API server asked for a pause that still lasts: news, such as our own, do not end it."""
+        pause = self._memory.pause_of(key, asyncio.get_running_loop().time())
+        try:
+            waits = pause > 0 and not is_urgent(self._store.get(key).rollout)
+        except Gone:
+            waits = False
+        if waits:
+            self._queue.add_after(key, pause)
+        return waits
 
     async def _guarded_pass(self, key: Key) -> None:
         """Run a pass and turn each way of failing into when to come back."""
@@ -263,6 +275,8 @@ class Engine:
         failures = self._memory.failed(key)
         urgent = is_urgent(self._store.get(key).rollout) if key in self._store else not refused
         wait = _backoff(failures, urgent=urgent)
+        if at_least:
+            self._memory.leave_alone(key, asyncio.get_running_loop().time() + at_least)
         self._queue.add_after(key, wait if urgent else max(wait, at_least), _lane(urgent=urgent))
 
     def _forget(self, key: Key) -> None:

@@ -159,7 +159,8 @@ class RouteDriver:
     async def _change(self, place: Place, shares: Shares | None, guard: str, way_back: WayBack | None) -> Route:
         shape = self._shape_for(place)
         try:
-            obj = await self._settled(place, await self._find(place, guard=guard))
+            obj: Obj = await self._find(place, guard=guard)
+            obj = await self._settled(place, obj) if shares else obj
             found = _route_of(shape, obj, place)
             if isinstance(found, Blocked):
                 raise Refused(found.message)

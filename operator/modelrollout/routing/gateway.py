@@ -13,7 +13,7 @@ MIRROR, PERCENT = "HTTPRouteRequestMirror", "HTTPRouteRequestPercentageMirror"
 
 
 class Mirroring(StrEnum):
-    """How a controller treats the mirror filter of an HTTPRoute; the values of `SETTING`."""
+    """How a controller treats the mirror filter of a route, the most able first; the values of `SETTING`."""
 
     PERCENT = "percent"
     ALL = "all"
@@ -40,7 +40,11 @@ _REMEDIES = {
 
 
 class Gateways:
-    """Asks the Gateways and their classes. `settings` is the administrator's word by controller, and comes first."""
+    """Asks the Gateways and their classes. `settings` is the administrator's word by controller.
+
+    It outranks what is known of a controller, which may have learned since; of what a class says itself it can only
+    take away.
+    """
 
     def __init__(self, objects: Objects, settings: Mapping[str, Mirroring]) -> None:
         self._objects = objects
@@ -103,10 +107,11 @@ class Gateways:
     def _capabilities_of(self, class_: Mapping[str, Any], gateway: str, kind: str) -> Capabilities:
         controller = class_["spec"]["controllerName"]
         features = _features_of(class_)
-        if controller in self._settings:
+        if features:
+            said = _mirroring_by(features)
+            mirroring = min(said, self._settings.get(controller, said), key=list(reversed(Mirroring)).index)
+        elif controller in self._settings:
             mirroring = self._settings[controller]
-        elif features:
-            mirroring = _mirroring_by(features)
         elif controller in KNOWN:
             mirroring = KNOWN[controller]
         else:

@@ -21,9 +21,9 @@ def put_back(rule: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, An
 
 
 def same_refs(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two rules refer to the same backends in the same order, with the same filters; weights aside.
+    """Whether the references of two rules that carry something of their own are the same, in the same order.
 
-    References at 0 that carry nothing of their own say nothing.
+    Weights are ours to set, and so is which plain reference to our two backends there is.
     """
     return _told(one) == _told(other)
 
@@ -32,5 +32,5 @@ def _told(rule: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {**_REF_DEFAULTS, **{name: value for name, value in ref.items() if name != "weight"}}
         for ref in rule.get("backendRefs") or []
-        if ref.get("weight", 1) > 0 or set(ref) - OWN_FIELDS
+        if set(ref) - OWN_FIELDS
     ]

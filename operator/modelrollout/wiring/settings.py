@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     )
     gateway_mirror: dict[str, Mirroring] = Field(
         {},
-        description="What gateways of a controllerName can mirror, as JSON; outranks what their class says and this operator knows.",
+        description="What gateways of a controllerName can mirror, as JSON; outranks what is known of them, and takes away from what their class says.",
     )
     raw_queries: bool = Field(
         default=False,
