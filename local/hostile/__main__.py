@@ -3,14 +3,16 @@
 import argparse
 import json
 import sys
+from datetime import timedelta
 from typing import Any
 
 from local.api import Api
-from local.bench.fleet import BACKEND, Fleet, manifest
+from local.bench.figures import Spread
+from local.bench.fleet import BACKEND, manifest
 from local.bench.meters import describe_machine
 from local.bench.progress import Ticker
-from local.bench.runs import grow, time_edits
-from local.bench.stage import Stage, set_up
+from local.bench.runs import Bench, grow, time_edits
+from local.bench.stage import set_up
 from local.golang import BuildFailed
 from local.hostile import manifests
 from local.namespace import NamespaceRefused
@@ -19,6 +21,7 @@ from local.serving import service_objects
 
 NAMESPACE = "hostile"
 GATES = 20
+_NONE = timedelta(0)
 _ROLLOUTS = f"/apis/modelrollout.dev/v1alpha1/namespaces/{NAMESPACE}/modelrollouts"
 
 
@@ -30,8 +33,9 @@ def main() -> int:
     parser.add_argument("--edits", type=int, default=100, help="status edits to time, without and with them (100)")
     given = parser.parse_args()
     try:
-        with set_up() as (stage, fleet):
-            found = _measure(stage, fleet, given)
+        with set_up(gates=1) as (stage, fleet):
+            bench = Bench(stage, fleet, Ticker(), given.edits, breaches=0, steady=_NONE, outage=_NONE)
+            found = _measure(bench, given)
     except (BuildFailed, NamespaceRefused, ProcessFailed) as failure:
         print(f"not measured: {failure}", file=sys.stderr)
         return 2
@@ -39,13 +43,12 @@ def main() -> int:
     return 0 if found["ratio of p99"] <= 2 else 1
 
 
-def _measure(stage: Stage, fleet: Fleet, given: argparse.Namespace) -> dict[str, Any]:
-    ticker = Ticker()
-    grow(stage, fleet, given.rollouts, ticker)
-    alone = time_edits(fleet, given.edits, ticker)[0]
-    _move_in(stage.cluster.api, given.neighbours, ticker)
-    beside = time_edits(fleet, given.edits, ticker)[0]
-    reading = stage.read_operator()
+def _measure(bench: Bench, given: argparse.Namespace) -> dict[str, Any]:
+    grow(bench, given.rollouts)
+    alone = _edits(bench)
+    _move_in(bench.stage.cluster.api, given.neighbours, bench.ticker)
+    beside = _edits(bench)
+    reading = bench.stage.read_operator()
     return {
         "machine": describe_machine(),
         "neighbours": given.neighbours,
@@ -56,6 +59,10 @@ def _measure(stage: Stage, fleet: Fleet, given: argparse.Namespace) -> dict[str,
         "RSS in MiB": reading.rss_bytes / 2**20,
         "lateness in seconds": reading.lateness,
     }
+
+
+def _edits(bench: Bench) -> Spread:
+    return next(found for found in list(time_edits(bench)) if isinstance(found, Spread))
 
 
 def _move_in(api: Api, count: int, ticker: Ticker) -> None:
@@ -71,7 +78,7 @@ def _move_in(api: Api, count: int, ticker: Ticker) -> None:
 
 
 def _greedy(name: str) -> dict[str, Any]:
-    made = manifest(name)
+    made = manifest(name, gates=1)
     made["metadata"]["namespace"] = NAMESPACE
     for role, service in (("baseline", "hostilev1"), ("candidate", "hostilev2")):
         made["spec"][role]["service"]["name"] = service
