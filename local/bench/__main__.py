@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from local.bench import runs
+from local.bench import neighbours, runs
 from local.bench.figures import Report
 from local.bench.meters import describe_machine, load_now
 from local.bench.progress import Ticker
@@ -25,6 +25,7 @@ PARTS: dict[str, tuple[Callable[[Bench], Found], range]] = {
     "steady": (runs.watch_steady, range(100, 10_001)),
     "restart": (runs.time_restarts, range(100, 1001)),
     "outage": (runs.watch_outages, range(500, 1001)),
+    "hostile": (neighbours.time_beside_hostile, range(10, 11)),
 }
 """Each part with the numbers of rollouts in progress at which it is measured when nobody says which."""
 
@@ -63,7 +64,7 @@ def _measure(given: argparse.Namespace, gates: int, sizes: Sequence[int], report
     ticker.begin(f"starting the control plane and the operator, rollouts with {gates} gates")
     with set_up(gates) as (stage, fleet):
         spans = (timedelta(seconds=given.steady), timedelta(seconds=given.outage))
-        bench = Bench(stage, fleet, ticker, given.edits, given.breaches, *spans)
+        bench = Bench(stage, fleet, ticker, given.edits, given.breaches, given.neighbours, *spans)
         for size, name in todo:
             grow(bench, size)
             measure, _ = PARTS[name]
@@ -86,6 +87,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--only", type=_parts, default=[], metavar="PART,PART", help=f"of {', '.join(PARTS)}; at every size then")
     add("--edits", type=_number, default=100, help="status edits to time at each size (default 100)")
     add("--breaches", type=_number, default=40, help="bad samples to time, at most 5 a rollout (40)")
+    add("--neighbours", type=_number, default=1000, help="hostile rollouts in another namespace (1000)")
     add("--steady", type=_number, default=60, metavar="SECONDS", help="length of the steady state (60)")
     add("--outage", type=_number, default=300, metavar="SECONDS", help="length of each outage of the metrics (300)")
     add("--keep", type=Path, metavar="FILE", help="keep figures there after each part, and leave out parts kept there")

@@ -31,6 +31,7 @@ class Bench:
     ticker: Ticker
     edits: int
     breaches: int
+    neighbours: int
     steady: timedelta
     outage: timedelta
 

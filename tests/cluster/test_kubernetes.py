@@ -17,7 +17,10 @@ from modelrollout.cluster.world import World
 from modelrollout.core.events import Event
 from modelrollout.engine.ports import Conflict, Gone, Refused, Unavailable
 
-ROUTE = {"metadata": {"namespace": "models", "name": "fraud", "resourceVersion": "7"}, "spec": {"rules": []}}
+ROUTE: dict[str, Any] = {
+    "metadata": {"namespace": "models", "name": "fraud", "resourceVersion": "7"},
+    "spec": {"rules": []},
+}
 ROLLOUT = {"metadata": {"namespace": "models", "name": "fraud", "uid": "u-1", "resourceVersion": "7"}}
 NOW = datetime(2026, 11, 17, 15, 47, tzinfo=UTC)
 

@@ -132,7 +132,7 @@ def test_a_late_answer_does_not_bring_back_what_was_deleted(world: World) -> Non
 
 def test_of_who_wrote_what_only_the_writers_of_spec_are_kept(world: World) -> None:
     ours = {"f:metadata": {"f:labels": {".": {}}}, "f:spec": {"f:rules": {}}}
-    gateway = {"f:status": {"f:parents": {}}}
+    gateway: dict[str, Any] = {"f:status": {"f:parents": {}}}
     entries = [
         {"manager": "modelrollout-operator", "operation": "Update", "fieldsV1": ours},
         {"manager": "envoy", "operation": "Update", "subresource": "status", "fieldsV1": gateway},

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar
@@ -427,11 +427,12 @@ class TestCalm:
         async with stage.engine():
             await asyncio.sleep(6000)
             begun = stage.status()["attempt"]["stepStartedAt"]
-            count = stage.source.act
+            count: Callable[[Question], Awaitable[Answer]] = stage.source.act
 
             async def lose(question: Question) -> Answer:
                 lost = (question.until - question.since) / 2
-                return await count(replace(question, since=question.since + lost))
+                answer: Answer = await count(replace(question, since=question.since + lost))
+                return answer
 
             stage.source.act = lose
             await stage.until(lambda: stage.status()["attempt"]["stepStartedAt"] > begun, within=timedelta(seconds=11))

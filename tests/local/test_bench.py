@@ -174,8 +174,10 @@ def test_a_short_bench_measures_everything(tmp_path):
         "2",
         "--outage",
         "4",
+        "--neighbours",
+        "6",
     ]
-    parts = ["--only", "edits,breach,steady,restart,outage", "--output", "json", "--keep", str(kept)]
+    parts = ["--only", "edits,breach,steady,restart,outage,hostile", "--output", "json", "--keep", str(kept)]
 
     run = subprocess.run(
         [sys.executable, "-m", "local.bench", *extent, *parts],
@@ -198,9 +200,12 @@ def test_a_short_bench_measures_everything(tmp_path):
         "SIGKILL to every rollout looked at",
         "status edit to route write, Prometheus refusing",
         "status edit to route write, Prometheus hanging",
+        "status edit to route write, no neighbours",
+        "status edit to route write, beside 6 hostile",
     ]
     levels = {level["what"]: level["value"] for level in found["levels"]}
     assert levels["CPU"] > 0
+    assert levels["p99 beside hostile ones, as a multiple"] > 0
     assert levels["rolled back by Prometheus refusing"] == levels["rolled back by Prometheus hanging"] == 0
     assert next(value for what, value in levels.items() if what.startswith("API requests of one rollback")) <= 10
     assert json.loads(kept.read_text()) == found
