@@ -31,9 +31,15 @@ demo: $(STAMP)  ## Watch a model being promoted, a bad one caught, and an on-cal
 	@$(BIN)/python -m local.build kube prometheus helm
 	@$(BIN)/python -m local.demo $(if $(KEEP),--keep)
 
-test: $(STAMP)  ## Run all tests, on a real control plane, Traefik and Prometheus.
+test: $(STAMP)  ## Run all tests, on a real control plane, Traefik, Envoy Gateway and Prometheus (ARGS for some of them).
 	@$(BIN)/python -m local.build kube prometheus helm envoy-gateway kubeconform checkov
+ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
+else
+	@echo "first the tests that need no cluster, on all cores; then those that do, one after the other"
+	@$(BIN)/python -m pytest -n auto -q -m "not cluster"
+	@$(BIN)/python -m pytest -m cluster
+endif
 
 unit: $(STAMP)  ## Run the tests that need no cluster, in under 30 seconds.
 	@$(BIN)/python -m pytest -n auto -q -m "not cluster" tests/core tests/engine tests/api tests/metrics tests/routing $(ARGS)

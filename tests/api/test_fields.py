@@ -138,7 +138,7 @@ def test_a_time_is_read_with_its_offset_and_printed_in_utc() -> None:
     assert render_time(moment) == "2026-11-17T15:47:00.000Z"
 
 
-@pytest.mark.parametrize("value", ["2026-11-17T15:47:00", "Tuesday", "", None, 7])
+@pytest.mark.parametrize("value", ["2026-11-17T15:47:00", "Tuesday", "", None, 7, "2200-12-31T23:59:59-23:59"])
 def test_what_is_no_time_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match=r"offset|isoformat"):
         parse_time(value)

@@ -431,7 +431,8 @@ class TestCalm:
 
             async def lose(question: Question) -> Answer:
                 lost = (question.until - question.since) / 2
-                return await count(replace(question, since=question.since + lost))
+                answer: Answer = await count(replace(question, since=question.since + lost))
+                return answer
 
             stage.source.act = lose
             await stage.until(lambda: stage.status()["attempt"]["stepStartedAt"] > begun, within=timedelta(seconds=11))

@@ -29,12 +29,13 @@ STAGES = [
 QUICK = {"interval": "1s", "warmup": "0s", "ingestDelay": "0s", "minRequests": 20, "freshness": "10s"}
 STEPS = ["v1 100, v2 copied 100", "v1 90, v2 10", "v1 50, v2 50", "v2 100"]
 GATES = [{"name": "errors", "errorRate": {"max": "5%"}}]
+REPORTER = "modelrollout.dev/operator"
 OVER = frozenset({"Promoted", "RolledBack"})
 QUIET_SECONDS = 1.2
 """Longer than the interval: who still wants to write something has done so by then."""
 _BACKEND = "10.244.100.3"
 _TIMES = frozenset({"since", "startedAt", "stageStartedAt", "stepStartedAt", "appliedAt", "endedAt", "evaluatedAt",
-                    "lastTransitionTime", "handledAt", "resumedAt", "metricsLostSince", "unreadySince"})  # fmt: skip
+                    "lastTransitionTime", "handledAt", "resumedAt", "until", "idleSince", "metricsLostSince", "unreadySince"})  # fmt: skip
 _NUMBERS = frozenset({"value", "samples", "tally", "earlier", "message", "observedGeneration"})
 
 
@@ -243,7 +244,8 @@ class Case:
     def events(self) -> Counter[str]:
         """Return how often each thing was told."""
         path = f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events"
-        return Counter(f"{item['reason']}: {item['note']}" for item in self._api.call("GET", path)["items"])
+        items = self._api.call("GET", path)["items"]  # The API server posts some, too.
+        return Counter(f"{item['reason']}: {item['note']}" for item in items if item["reportingController"] == REPORTER)
 
     def end(self) -> None:
         """End its operators and its proxy."""

@@ -40,19 +40,20 @@ class ScriptedMetrics:
     def __init__(self, thread: LoopThread) -> None:
         self._cases: dict[str, Numbers] = {}
         self._port = 0
-        thread.run(self._start())
+        thread.closers.append(thread.run(self._start()).cleanup)
 
     def numbers(self, case: str) -> Numbers:
         """Return the numbers of a case, and from now on answer with them at their address."""
         return self._cases.setdefault(case, Numbers(f"http://127.0.0.1:{self._port}/{case}"))
 
-    async def _start(self) -> None:
+    async def _start(self) -> web.AppRunner:
         app = web.Application()
         app.router.add_route("*", "/{case}/api/v1/query", self._answer)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         self._port = runner.addresses[0][1]
+        return runner
 
     async def _answer(self, request: web.Request) -> web.Response:
         query = request.query.get("query") or str((await request.post())["query"])

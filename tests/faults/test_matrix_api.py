@@ -1,6 +1,5 @@
 """Rows of the fault matrix (docs/reliability.md) that a proxy before the API server can play, each under its number."""
 
-import importlib.util
 import itertools
 import json
 import time
@@ -189,17 +188,18 @@ def test_row_10_an_old_route_is_not_written_over(staying: Case):
     assert staying.condition("Held") == ("True", "RouteChanged")
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("modelrollout.wiring.reread") is None, reason="needs the re-read every few seconds"
-)
-def test_row_11_a_rollback_that_the_watch_kept_back_is_found_by_reading(staying: Case):
-    deaf = Deaf(lambda call, _: call.resource == ROLLOUTS)
-    staying.proxy.faults = (deaf,)
+def test_row_11_a_rollback_that_the_watch_kept_back_is_told_by_a_new_watch(staying: Case):
+    def is_second(call: Call) -> bool:
+        return (call.verb, call.resource) == ("watch", ROLLOUTS) and not call.agent.startswith("kopf/")
+
+    staying.until("watched a second time", lambda: any(map(is_second, tuple(staying.proxy.calls))))
+    kept_back = Deaf(lambda call, _: call.resource == ROLLOUTS and not is_second(call))
+    staying.proxy.faults = (kept_back,)
 
     staying.ask(rollback={"reason": "row 11"})
 
     staying.until_shares(BACK, SHORTLY)
-    assert deaf.dropped
+    assert kept_back.dropped
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_an_operator_that_starts_in_the_past_moves_nothing(ended, resources: fro
         case = ended[story].pop()
         before = case.world()
         numbers = [one.number for one in case.witness.versions(case.namespace, ROLLOUTS, LEAVES)]
-        for age in AGES:
+        for age in (age for age in AGES if age < len(numbers)):
             case.proxy.live_in(Past(numbers[-1 - age], resources, gets=gets))
             calls = len(case.proxy.calls)
             case.restart_operator()

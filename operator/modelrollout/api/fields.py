@@ -178,7 +178,8 @@ def parse_time(value: object) -> datetime:
         ValueError: the text is no time, or has no offset.
     """
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    if moment.tzinfo is None or not 1970 <= moment.year <= 2200:  # Beyond, adding a duration may leave the calendar.
+    # Beyond these years, adding a duration may leave the calendar; an offset may lead there, and out of it.
+    if moment.tzinfo is None or not (1970 <= moment.year <= 2200 and 1970 <= moment.astimezone(UTC).year <= 2200):
         raise ValueError(f"{value!r}: write a time of this age with its offset, such as 2026-11-17T15:47:00Z")
     return moment.astimezone(UTC)
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -18,8 +18,11 @@ from modelrollout.engine.ports import Conflict, Gone, Refused, Unavailable
 
 FIELD_MANAGER = "modelrollout-operator"
 PAGE = 500
+METADATA_PAGE = 250
 _JSON = "application/json"
-_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+_METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+_EXPIRED = 410
 _OUTCOMES = {Conflict: "conflict", Gone: "gone", Refused: "refused", Unavailable: "unavailable"}
 
 
@@ -107,23 +110,58 @@ class ApiServer:
 
     async def pages(self, resource: Resource, namespace: str | None) -> AsyncIterator[dict[str, Any]]:
         """Yield the lists that make up all objects of the kind, each of at most `PAGE`."""
-        async for page in self._pages(resource, namespace, _JSON):
+        async for page in self._pages(resource, namespace, _JSON, PAGE):
             yield page
 
     async def metadata_pages(self, resource: Resource, namespace: str | None) -> AsyncIterator[dict[str, Any]]:
-        """Yield the same lists with nothing but each object's metadata."""
-        async for page in self._pages(resource, namespace, _METADATA_ONLY):
+        """Yield such lists with nothing but each object's metadata, each of at most `METADATA_PAGE`."""
+        async for page in self._pages(resource, namespace, _METADATA_LIST, METADATA_PAGE):
             yield page
 
-    async def _pages(self, resource: Resource, namespace: str | None, accept: str) -> AsyncIterator[dict[str, Any]]:
-        query = {"limit": str(PAGE)}
+    async def newest_version(self, resource: Resource, namespace: str | None) -> int:
+        """Return as of which resourceVersion a list of the kind is now; one object's metadata is read for it."""
+        page = await self._call("list", "GET", resource.path(namespace), {"limit": "1"}, accept=_METADATA_LIST)
+        return int(page["metadata"]["resourceVersion"])
+
+    async def metadata_changes(
+        self, resource: Resource, namespace: str | None, since: int, *, seconds: int
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Yield the events (`type`, and the metadata in `object`) after a resourceVersion, for so many seconds.
+
+        Raises:
+            Gone: the API server has no history any more that goes back so far.
+        """
+        query = {"watch": "true", "resourceVersion": str(since), "timeoutSeconds": str(seconds)}
+        began = time.perf_counter()
+        outcome = "unavailable"
+        limit = self._call_limit + timedelta(seconds=seconds)
+        try:
+            reply = await self._send("GET", resource.path(namespace), query, None, _METADATA, limit)
+            try:
+                if reply.status >= 300:
+                    raise _watch_failure(reply.status, await _read(reply))
+                outcome = "ok"
+                async for line in _lines(reply):
+                    yield _event(line)
+            finally:
+                reply.close()  # Nothing where it was read to its end: then the connection is in the pool again.
+        except (Conflict, Gone, Refused, Unavailable) as error:
+            outcome = _OUTCOMES[type(error)]
+            raise
+        finally:
+            self._on_call("watch", outcome, time.perf_counter() - began)
+
+    async def _pages(
+        self, resource: Resource, namespace: str | None, accept: str, size: int
+    ) -> AsyncIterator[dict[str, Any]]:
+        query = {"limit": str(size)}
         while True:
             page = await self._call("list", "GET", resource.path(namespace), query, accept=accept)
             yield page
             proceed = page["metadata"].get("continue")
             if not proceed:
                 return
-            query = {"limit": str(PAGE), "continue": proceed}
+            query = {"limit": str(size), "continue": proceed}
 
     async def create(
         self, resource: Resource, namespace: str | None, body: Mapping[str, Any], *, strict: bool = False
@@ -182,6 +220,18 @@ class ApiServer:
     async def _exchange(
         self, method: str, path: str, query: Mapping[str, str], body: object, accept: str
     ) -> dict[str, Any]:
+        asked = time.monotonic()
+        reply = await self._send(method, path, query, body, accept, self._call_limit)
+        data = await _read(reply)
+        self.clock.note(reply.headers.get("Date"), asked, time.monotonic())
+        if reply.status >= 300:
+            raise failure_of(reply.status, data, reply.headers.get("Retry-After"))
+        return _parse_object(data)
+
+    async def _send(
+        self, method: str, path: str, query: Mapping[str, str], body: object, accept: str, limit: timedelta
+    ) -> aiohttp.ClientResponse:
+        """Return an answer whose body has not been read; `limit` is for all of it."""
         content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
         method, url, headers, body, _ = await self._client.param_serialize(
             method=method,
@@ -192,18 +242,45 @@ class ApiServer:
             auth_settings=["BearerToken"],
         )
         # Asked last, and the answer bounds the call: what is sent does not outlive the right to send it.
-        limit = min(self._call_limit, self._fence()) if self._fence and method != "GET" else self._call_limit
+        limit = min(limit, self._fence()) if self._fence and method != "GET" else limit
         timeout = aiohttp.ClientTimeout(total=limit.total_seconds())
-        asked = time.monotonic()
         try:
-            response = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
-            data = await response.read()
+            sent = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
         except (aiohttp.ClientError, OSError) as error:  # A TimeoutError is an OSError.
-            raise Unavailable(f"the API server cannot be reached: {type(error).__name__} {error}".rstrip()) from error
-        self.clock.note(response.headers.get("Date"), asked, time.monotonic())
-        if response.status >= 300:
-            raise failure_of(response.status, data, response.headers.get("Retry-After"))
-        return _parse_object(data)
+            raise _unreachable(error) from error
+        reply: aiohttp.ClientResponse = sent.response
+        return reply
+
+
+async def _read(reply: aiohttp.ClientResponse) -> bytes:
+    try:
+        return await reply.read()
+    except (aiohttp.ClientError, OSError) as error:
+        raise _unreachable(error) from error
+
+
+async def _lines(reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    try:
+        async for line in reply.content:
+            yield line
+    except (aiohttp.ClientError, OSError, ValueError) as error:  # A ValueError is a line that never ends.
+        raise _unreachable(error) from error
+
+
+def _unreachable(error: Exception) -> Unavailable:
+    return Unavailable(f"the API server cannot be reached: {type(error).__name__} {error}".rstrip())
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    event = _parse_object(line)
+    if event.get("type") == "ERROR":
+        raise _watch_failure(event["object"].get("code", 500), json.dumps(event["object"]).encode())
+    return event
+
+
+def _watch_failure(code: int, body: bytes) -> Exception:
+    failure = failure_of(code, body)
+    return Gone(str(failure)) if code == _EXPIRED else failure
 
 
 def _parse_object(data: bytes) -> dict[str, Any]:
