@@ -10,7 +10,7 @@ def main() -> int:
     # The first process of a container ignores SIGTERM unless it says otherwise. Before the imports, as they take
     # seconds on a busy node; kopf takes over when it has started.
     signal.signal(signal.SIGTERM, _stop)
-    from modelrollout.wiring.build import main as run  # noqa: PLC0415
+    from modelrollout.wiring.process import main as run  # noqa: PLC0415
 
     return run()
 

@@ -62,7 +62,7 @@ class TestAbsoluteLimit:
     def test_fails_below_the_minimum_of_requests_too(self):
         assert verdict(ERRORS, counted(9, 100), min_requests=5000) == (Verdict.FAIL, "AboveLimit")
 
-    def test_says_how_many_more_good_requests_it_takes(self):
+    def test_row_39_says_how_many_more_good_requests_it_takes(self):
         status = judged(ERRORS, counted(0, 150))
         more = int(status.message.split("about ")[1].split()[0])
 

@@ -247,7 +247,7 @@ def test_a_candidate_exactly_at_the_limit_is_rolled_back_as_rarely_as_promised(
     assert wrong / RUNS <= alpha
 
 
-def test_a_healthy_candidate_is_not_rolled_back_where_a_plain_threshold_mostly_does_it() -> None:
+def test_row_42_a_healthy_candidate_is_not_rolled_back_where_a_plain_threshold_mostly_does_it() -> None:
     runs = bad_requests(seed=3, per_look=SECONDS, share=0.01)
 
     sequential = sum(any(evidence_above(SECONDS * n, bad) >= TWENTY_TO_ONE for n, bad in enumerate(r, 1)) for r in runs)

@@ -59,7 +59,7 @@ def test_every_test_that_is_named_exists(here: Page):
 
 @pytest.mark.parametrize("here", [page("docs/architecture.md"), page("docs/decisions.md")], ids=str)
 def test_every_module_that_is_named_exists(here: Page):
-    named = {word for word in re.findall(r"[a-z_]+/[a-z_]+\.py", here.text) if not word.startswith("tests")}
+    named = {word for word in re.findall(r"(?:tests/)?[a-z_]+/[a-z_]+\.py", here.text) if not word.startswith("tests")}
 
     assert named
     assert [name for name in named if not (TOP / "operator" / "modelrollout" / name).exists()] == []
@@ -167,13 +167,18 @@ def _fewest_that_fail(total: int, limit: float) -> int:
     return next(bad for bad in range(total + 1) if log_evidence_above(Counts(total, bad), limit) >= math.log(200))
 
 
+OF_OTHERS = {"argoproj.io", "kustomize.toolkit.fluxcd.io"}
+"""Groups whose definitions no cluster of ours has; what these say of routes is tested beside the routes."""
+
+
 @pytest.mark.cluster
 @pytest.mark.parametrize("here", [here for here in PAGES if here.blocks("yaml")], ids=str)
 def test_the_api_server_takes_every_manifest_that_is_shown(cluster: LocalCluster, namespace: str, here: Page):
     install_crds(cluster)
 
-    for block in here.blocks("yaml"):
-        manifest = yaml.safe_load(block)
+    for manifest in map(yaml.safe_load, here.blocks("yaml")):
+        if manifest["apiVersion"].partition("/")[0] in OF_OTHERS:
+            continue
         manifest["metadata"]["namespace"] = namespace
         told = cluster.kubectl(
             "apply", "-f", "-", "--dry-run=server", "--validate=strict", "-o", "name", input=yaml.safe_dump(manifest)

@@ -68,7 +68,7 @@ async def test_an_engine_that_takes_over_goes_on_where_the_other_was():
     assert stage.shares == STEPS
 
 
-async def test_a_route_that_somebody_undoes_again_and_again_is_not_fought():
+async def test_row_16_a_route_that_somebody_undoes_again_and_again_is_not_fought():
     stage = Stage()
     stage.apply()
     async with stage.engine():

@@ -90,7 +90,7 @@ class WarmParent:
 
 
 def _serve(path: str) -> None:
-    from modelrollout.wiring.build import main  # noqa: PLC0415 - not in the tests' own process
+    from modelrollout.wiring.process import main  # noqa: PLC0415 - not in the tests' own process
 
     gc.collect()
     gc.freeze()  # What is never looked through stays shared with the children.

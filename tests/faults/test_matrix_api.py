@@ -103,6 +103,14 @@ def test_row_03_killed_after_the_route_write_the_steps_clock_goes_on(ground: Gro
     case.end()
 
 
+def test_row_04_killed_before_the_status_that_ends_it_the_end_is_written_once(case: Case):
+    assert_killed_at(case, lambda call: writes(STATUS)(call) and b'"Promoted"' in call.body, is_sent=False)
+
+    assert (case.shares(), case.status()["phase"] == "Promoted") == (STEPS[-1], False)
+    case.restart_operator()
+    assert_golden(case)
+
+
 def test_row_05_a_rollback_that_was_cut_goes_on_before_any_gate_is_looked_at(staying: Case):
     kill = Kill(writes(LEAVES), staying.operator.kill, is_sent=False)
     staying.proxy.faults = (kill,)

@@ -115,7 +115,9 @@ async def test_a_redirect_is_not_followed(source: PrometheusSource, scripted: Sc
         pytest.param(Say(b"\x1f\x8b\x08\x00", headers={"Content-Encoding": "gzip"}), id="packed, though not asked for"),
     ],
 )
-async def test_a_body_that_is_no_result_is_malformed(source: PrometheusSource, scripted: Scripted, answer: Say) -> None:
+async def test_row_33_a_body_that_is_no_result_is_malformed(
+    source: PrometheusSource, scripted: Scripted, answer: Say
+) -> None:
     scripted.always(answer)
 
     assert await reason_of(source) is Unknown.MALFORMED

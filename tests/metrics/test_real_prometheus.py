@@ -84,7 +84,7 @@ def test_a_newborn_series_counts_its_first_value_beside_an_old_one(
     assert plain_increase(cluster, test_name, end) < 1000  # why it is not used
 
 
-def test_errors_that_are_born_at_their_last_value_are_seen(
+def test_row_38_errors_that_are_born_at_their_last_value_are_seen(
     cluster: LocalCluster, exporter: Exporter, test_name: str, end: float
 ) -> None:
     tell(cluster, exporter, test_name, {"events_total": rising(end - 120, end, 5, 0)})
@@ -93,7 +93,7 @@ def test_errors_that_are_born_at_their_last_value_are_seen(
     assert plain_increase(cluster, test_name, end) == 0
 
 
-def test_a_newborn_series_counts_after_its_death(
+def test_row_37_a_newborn_series_counts_after_its_death(
     cluster: LocalCluster, exporter: Exporter, test_name: str, end: float
 ) -> None:
     tell(cluster, exporter, test_name, {"events_total": rising(end - 270, end - 180, 7, 7)})
@@ -120,7 +120,7 @@ def test_a_series_that_died_before_the_window_counts_nothing(
     assert counted(cluster, test_name, end) == 8
 
 
-def test_a_restart_in_the_window_loses_nothing_that_was_scraped(
+def test_row_37_a_restart_in_the_window_loses_nothing_that_was_scraped(
     cluster: LocalCluster, exporter: Exporter, test_name: str, end: float
 ) -> None:
     before = rising(end - 600, end - 165, 10_000, 10)
@@ -219,7 +219,7 @@ async def test_slow_requests_are_found_whichever_way_a_bound_is_spelled(
     assert "it has 1s:" in answer.message
 
 
-async def test_a_source_that_scrapes_no_more_is_stale(
+async def test_row_35_a_source_that_scrapes_no_more_is_stale(
     cluster: LocalCluster, source: Sources, exporter: Exporter, test_name: str, end: float
 ) -> None:
     tell(cluster, exporter, test_name, {'events_total{service="fraud-v2"}': rising(end - 285, end - 90, 10, 10)})
@@ -231,7 +231,7 @@ async def test_a_source_that_scrapes_no_more_is_stale(
     assert "is 90 s old" in answer.message
 
 
-async def test_no_series_of_the_version_is_no_data(source: Sources, test_name: str, end: float) -> None:
+async def test_row_30_no_series_of_the_version_is_no_data(source: Sources, test_name: str, end: float) -> None:
     answer = await ask(source, end, ERRORS, metrics_of(test_name))
 
     assert isinstance(answer, NoData)

@@ -60,7 +60,9 @@ async def test_requests_without_error_series_are_all_good(sources: Sources, scri
     assert await sources.measure(question()) == Counted(Counts(300, 0), None)
 
 
-async def test_no_request_series_is_no_data_and_says_what_to_ask_for(sources: Sources, scripted: Scripted) -> None:
+async def test_row_36_no_request_series_is_no_data_and_says_what_to_ask_for(
+    sources: Sources, scripted: Scripted
+) -> None:
     scripted.on("", vector)
     scripted.on("code=", vector)
 
@@ -139,7 +141,7 @@ async def test_stale_samples_are_not_judged(sources: Sources, scripted: Scripted
 
 
 @pytest.mark.parametrize(("skew", "side"), [(31, "ahead of"), (-31, "behind")])
-async def test_clocks_that_differ_make_windows_that_do_not_meet(
+async def test_row_45_clocks_that_differ_make_windows_that_do_not_meet(
     sources: Sources, scripted: Scripted, skew: int, side: str
 ) -> None:
     scripted.on("time()", lambda: scalar(f"{time.time() + skew}"))

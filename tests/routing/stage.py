@@ -8,6 +8,7 @@ from modelrollout.cluster.kubernetes import WATCHED, Kubernetes
 from modelrollout.cluster.server import ApiServer, connect
 from modelrollout.cluster.world import World
 from modelrollout.core.traffic import Place
+from modelrollout.engine.ports import Left
 from modelrollout.routing.driver import RouteDriver
 
 from local.cluster import LocalCluster
@@ -27,6 +28,11 @@ class Stage(Protocol):
     def edit(self, patch: Mapping[str, Any], *, manager: str) -> None: ...
 
     def delete(self) -> None: ...
+
+
+def left_on(stage: Stage, uid: str = "") -> list[Left]:
+    """Return the notes in the stage's namespace: on a real server others' tests have left theirs elsewhere."""
+    return [left for left in stage.driver.left(uid) if left.place.namespace == stage.place.namespace]
 
 
 class StoredStage:

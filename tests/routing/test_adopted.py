@@ -23,7 +23,7 @@ from modelrollout.routing import driver
 
 from local.cluster import LocalCluster
 from tests.routing.conftest import ROUTERS, V1, V2, users_route
-from tests.routing.stage import RealStage, Stage, StoredStage, open_kubernetes
+from tests.routing.stage import RealStage, Stage, StoredStage, left_on, open_kubernetes
 
 NOTE = WayBack("11111111-2222-3333-4444-555555555555", V1, V2)
 STEPS = [Shares(NONE, ALL), Shares(NONE, Percent(1_000)), Shares(Percent(500), NONE), CANDIDATE_ONLY]
@@ -120,7 +120,7 @@ class Adopted:
 
     async def test_it_is_the_same_when_the_rollout_is_gone(self, stage: Stage, adopt: dict[str, Any]) -> None:
         await self.go(stage, STEPS[2])
-        [left] = stage.driver.left()
+        [left] = left_on(stage)
 
         await move(stage, left.place, BASELINE_ONLY, None)
 
@@ -246,10 +246,10 @@ async def test_two_rollouts_on_two_rules_of_one_route_each_have_their_own_note(s
     theirs = WayBack("22222222-2222-3333-4444-555555555555", *others)
     await move(stage, stage.place, STEPS[2], NOTE)
     await move(stage, second, STEPS[2], theirs)
-    assert {left.way_back.uid for left in stage.driver.left()} == {NOTE.uid, theirs.uid}
+    assert {left.way_back.uid for left in left_on(stage)} == {NOTE.uid, theirs.uid}
 
     await move(stage, stage.place, BASELINE_ONLY, None)
-    assert [left.place for left in stage.driver.left()] == [second]
+    assert [left.place for left in left_on(stage)] == [second]
     await move(stage, second, BASELINE_ONLY, None)
 
     assert plain(stage.stored()) == before
@@ -262,5 +262,5 @@ async def test_a_note_for_another_route_is_not_followed(stage: StoredStage) -> N
 
     stage.edit({"metadata": {"annotations": {key: text.replace('"shared"', '"victim"')}}}, manager="somebody")
 
-    assert list(stage.driver.left()) == []
+    assert left_on(stage) == []
     assert not isinstance(await stage.driver.read(stage.place), Blocked)

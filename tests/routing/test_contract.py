@@ -22,7 +22,7 @@ from modelrollout.engine.ports import Conflict, Refused
 
 from local.cluster import LocalCluster
 from tests.routing.conftest import V1, V2, V3, Router
-from tests.routing.stage import RealStage, Stage, StoredStage, open_kubernetes
+from tests.routing.stage import RealStage, Stage, StoredStage, left_on, open_kubernetes
 
 SPLITS = [Percent(1), Percent(50), Percent(100), Percent(3_333), Percent(5_000), Percent(9_999)]
 NOTE = WayBack("11111111-2222-3333-4444-555555555555", V1, V2)
@@ -276,15 +276,15 @@ class Contract:
         await move.to(BASELINE_ONLY)
         noted = await move.noted(Shares(Percent(500), NONE))
 
-        [left] = stage.driver.left(NOTE.uid)
+        [left] = left_on(stage, NOTE.uid)
 
         assert (left.way_back, left.place) == (NOTE, stage.place)
         assert left.about["metadata"]["uid"] == stage.stored()["metadata"]["uid"]
-        assert list(stage.driver.left("another")) == []
+        assert left_on(stage, "another") == []
         back = await stage.driver.write(left.place, BASELINE_ONLY, noted.guard)
         assert isinstance(back, Routed)
         assert back.shares == BASELINE_ONLY
-        assert list(stage.driver.left()) == []
+        assert left_on(stage) == []
 
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"uid": 7}', '{"uid": "u", "baseline": {"name": "x"}}'])
     async def test_a_note_that_cannot_be_read_is_none(self, stage: Stage, move: Moves, text: str) -> None:
@@ -295,7 +295,7 @@ class Contract:
 
         assert isinstance(found, Routed)
         assert (found.shares, found.way_back) == (before.shares, None)
-        assert list(stage.driver.left()) == []
+        assert left_on(stage) == []
         await stage.driver.write(stage.place, BASELINE_ONLY, found.guard)
         assert "annotations" not in stage.stored()["metadata"]
 

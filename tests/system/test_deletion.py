@@ -52,7 +52,7 @@ def given_back(scene: Scene) -> bool:
 
 @pytest.mark.parametrize("stage", PLANS)
 @pytest.mark.parametrize("is_up", [True, False], ids=["operator up", "operator down"])
-def test_deleted_in_mid_attempt_clients_get_the_baseline_again(scene: Scene, stage: str, is_up: bool):
+def test_row_27_deleted_in_mid_attempt_clients_get_the_baseline_again(scene: Scene, stage: str, is_up: bool):
     begin(scene, stage)
     if not is_up:
         scene.operator.kill()

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.cluster
 # The operator as it is, in a process that can be told to block: the handler runs where the event loop does.
 BLOCKABLE = """
 import signal, sys, time
-from modelrollout.wiring.build import main
+from modelrollout.wiring.process import main
 signal.signal(signal.SIGUSR1, lambda *_: time.sleep(8))
 sys.exit(main())
 """

@@ -121,7 +121,7 @@ def test_a_route_to_adopt_is_taken_up_when_it_comes_and_keeps_its_other_rules(sc
     assert load.stop().errors == 0
 
 
-def test_weights_changed_by_somebody_else_hold_with_their_name_and_are_not_fought(scene: Scene):
+def test_row_15_weights_changed_by_somebody_else_hold_with_their_name_and_are_not_fought(scene: Scene):
     scene.apply(scene.rollout(traffic=scene.route_by_leaf(), stages=CANARY_FOR_EVER))
     scene.until_step("canary")
     services = [{"name": "fraud-v1", "port": 8080, "weight": 10}, {"name": "fraud-v2", "port": 8080, "weight": 90}]

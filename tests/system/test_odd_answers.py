@@ -66,7 +66,7 @@ def source() -> Iterator[Callable[[int, bytes], None]]:
         server.server_close()
 
 
-def test_every_odd_answer_holds_with_a_reason_of_its_own(
+def test_row_34_every_odd_answer_holds_with_a_reason_of_its_own(
     cluster: LocalCluster, namespace: str, source: Callable[[int, bytes], None]
 ):
     scene = Scene(cluster, namespace, source_url=f"http://{ADDRESS}:9090")

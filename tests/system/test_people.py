@@ -67,7 +67,7 @@ def test_a_wiped_status_does_not_take_traffic_away_from_what_serves(scene: Scene
     assert load.since(mark).share_of("v2") == 1.0
 
 
-def test_of_a_thousand_edits_that_race_the_operators_own_writes_none_is_lost(scene: Scene):
+def test_row_17_of_a_thousand_edits_that_race_the_operators_own_writes_none_is_lost(scene: Scene):
     scene.apply(scene.rollout(traffic=scene.route_by_leaf(), stages=CANARY_FOR_EVER))
     scene.load(20)
     scene.until_step("canary")

@@ -11,7 +11,7 @@ from modelrollout.wiring.watchdog import Watchdog, measure_lag
 from tests.support.virtual_time import VirtualTimeLoop
 
 
-def test_a_pass_that_never_ends_is_a_problem():
+def test_row_47_a_pass_that_never_ends_is_a_problem():
     async def ask() -> list[str | None]:
         return [Watchdog(partial(float, seconds)).problem() for seconds in (0, 119, 121)]
 
@@ -41,7 +41,7 @@ async def test_tasks_of_other_names_may_end():
     assert watchdog.problem() is None
 
 
-async def test_a_loop_that_was_held_up_shows_by_how_much():
+async def test_row_47_a_loop_that_was_held_up_shows_by_how_much():
     noted: list[float] = []
     task = asyncio.create_task(measure_lag(noted.append))
     await asyncio.sleep(1)
