@@ -48,7 +48,9 @@ def weather(ground: Ground, seed: int) -> None:
         assert case.shares_seen() == (BACK if is_bad else STEPS), storm.met
         assert case.status()["attempt"]["outcome"] == ("RolledBack" if is_bad else "Promoted")
         assert case.status()["attempt"]["number"] == 1
-        assert max(case.events().values(), default=1) == 1
+        # A gate may pass with the same numbers in two steps, and then says the same of both.
+        told = [count for what, count in case.events().items() if not what.startswith("Gate")]
+        assert max(told, default=1) == 1
     finally:
         case.end()
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,9 +75,12 @@ class Witness:
             self._server, connector=connector, headers=headers, timeout=timeout, read_bufsize=2**22
         ) as session:
             while True:
-                async with session.get(path, params={"watch": "true"}) as stream:
-                    async for line in stream.content:
-                        self._note(resource, json.loads(line))
+                # A definition that another test changes ends its watches, and is not served for a moment.
+                with suppress(aiohttp.ClientError):
+                    async with session.get(path, params={"watch": "true"}, raise_for_status=True) as stream:
+                        async for line in stream.content:
+                            self._note(resource, json.loads(line))
+                await asyncio.sleep(0.05)
 
     def _note(self, resource: str, event: dict[str, Any]) -> None:
         obj = event["object"]
