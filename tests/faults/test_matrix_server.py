@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from modelrollout.cluster.kubernetes import Kubernetes
 from modelrollout.cluster.server import ApiServer, connect
 from modelrollout.cluster.world import World
 from modelrollout.engine.apply import dropped_fields
-from modelrollout.engine.ports import Gone
+from modelrollout.engine.ports import Conflict, Gone, Unavailable
 
 from local.cluster import LocalCluster
 from tests.api.manifests import good
@@ -99,12 +100,15 @@ def _without_weight(versions: list[dict[str, Any]]) -> list[dict[str, Any]]:
 async def _until_dropped(kubernetes: Kubernetes, namespace: str, patch: dict[str, Any]) -> list[str]:
     """Write until the server has taken up its older schema; return what it dropped."""
     end = time.monotonic() + 30
+    stands: dict[str, Any] = {"status": patch}
     while time.monotonic() < end:
-        known = await kubernetes.get_rollout(namespace, "fraud")
-        clean = {**dict.fromkeys(known.get("status") or {}), **patch}
-        stands = await kubernetes.patch_status(
-            namespace, "fraud", known["metadata"]["resourceVersion"], {**clean, "gates": str(time.monotonic())}
-        )
+        # For a moment in between the server knows neither the one definition nor the other.
+        with suppress(Conflict, Gone, Unavailable):
+            known = await kubernetes.get_rollout(namespace, "fraud")
+            clean = {**dict.fromkeys(known.get("status") or {}), **patch}
+            stands = await kubernetes.patch_status(
+                namespace, "fraud", known["metadata"]["resourceVersion"], {**clean, "gates": str(time.monotonic())}
+            )
         if lost := list(dropped_fields(patch, stands.get("status") or {})):
             return lost
     return []
