@@ -41,8 +41,8 @@ else
 	@$(BIN)/python -m pytest -m cluster
 endif
 
-unit: $(STAMP)  ## Run the tests that need no cluster, in under 30 seconds.
-	@$(BIN)/python -m pytest -n auto -q -m "not cluster" tests/core tests/engine tests/api tests/metrics tests/routing $(ARGS)
+unit: $(STAMP)  ## Run the quick tests that need no cluster, in about half a minute.
+	@$(BIN)/python -m pytest -n auto -q -m "not cluster and not slow" tests/core tests/engine tests/api tests/metrics tests/routing $(ARGS)
 
 check: $(STAMP)  ## Lint, types, layers, and that generated files are up to date.
 	@$(BIN)/ruff check .

@@ -3,10 +3,13 @@
 import asyncio
 import os
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.engine.history import HISTORIES, QUIET, History, Step, end_of, without_numbers
 from tests.support.virtual_time import VirtualTimeLoop
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = int(os.environ.get("MODELROLLOUT_HISTORIES", "200"))
 

@@ -11,6 +11,8 @@ from tests.engine.stage import Stage
 from tests.engine.test_crash import kill_at, run
 from tests.support.fake_api import ROLLOUTS, Call
 
+pytestmark = pytest.mark.slow
+
 CONTROLLER = "gateway.envoyproxy.io/gatewayclass-controller"
 TRUE = [{"type": "Accepted", "status": "True"}, {"type": "ResolvedRefs", "status": "True"}]
 PARENT = {"name": "web"}

@@ -14,6 +14,8 @@ from modelrollout.engine.ports import Conflict, Refused, Unavailable
 from tests.engine.stage import ROUTES, Stage
 from tests.support.fake_api import WRITES, Call
 
+pytestmark = pytest.mark.slow
+
 STEPS = ["v1 100, 100% copied to v2", "v1 95, v2 5", "v1 50, v2 50", "v2 100"]
 SOON = timedelta(seconds=3)
 
