@@ -59,10 +59,10 @@ def install_definitions(api: Api, files: Sequence[Path]) -> None:
     for one in definitions:
         api.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", one)
     for one in definitions:
-        wait_until(lambda one=one: _is_served(api, one), f"{one['metadata']['name']} is served")  # type: ignore[misc]
+        wait_until(lambda one=one: is_served(api, one), f"{one['metadata']['name']} is served")  # type: ignore[misc]
 
 
-def _is_served(api: Api, definition: Object) -> bool:
+def is_served(api: Api, definition: Object) -> bool:
     """Whether it is established and, which comes a moment later, all its versions are in discovery."""
     # Right after the creation there are no conditions, or null.
     conditions = api.call("GET", api.path_of(definition)).get("status", {}).get("conditions") or []

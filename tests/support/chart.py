@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
-from local.api import ApiRefused, parse_objects
+from local.api import ApiRefused, Object, parse_objects
 from local.cluster import LocalCluster
 from local.process import wait_until
+from local.traefik import is_served
 
 TOP = Path(__file__).parents[2]
 CHART = TOP / "charts" / "modelrollout"
@@ -61,17 +62,18 @@ def install_rbac(
     return namespace, account["metadata"]["name"]
 
 
-def _wait_until_served(cluster: LocalCluster, crd: Mapping[str, Any]) -> None:
+def _wait_until_served(cluster: LocalCluster, crd: Object) -> None:
     spec = crd["spec"]
     path = f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}?limit=1"
 
-    def is_served() -> bool:
+    def is_answered() -> bool:
         try:
             cluster.api.call("GET", path)
         except ApiRefused as error:
             if error.status == 404:
                 return False
             raise
-        return True
+        # Discovery comes a moment later than the objects' own path.
+        return is_served(cluster.api, crd)
 
-    wait_until(is_served, f"{path} to be served")
+    wait_until(is_answered, f"{path} to be served")
