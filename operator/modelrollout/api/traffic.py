@@ -49,7 +49,18 @@ _OWN_OR_ADOPTED = rule(
 )
 
 
-class HTTPRouteTraffic(Model):
+class GatewayRoute(Model):
+    """What a route of the Gateway API has, of whichever kind."""
+
+    parent_refs: list[ParentRef] | None = Field(
+        None, min_length=1, max_length=8, description="Gateways that serve the route the operator owns."
+    )
+    hostnames: list[Hostname] | None = Field(
+        None, min_length=1, max_length=16, description="Hosts the route answers for."
+    )
+
+
+class HTTPRouteTraffic(GatewayRoute):
     """An HTTPRoute of the rollout's name that the operator owns, or one rule of yours."""
 
     model_config = ConfigDict(
@@ -62,12 +73,6 @@ class HTTPRouteTraffic(Model):
         )
     )
 
-    parent_refs: list[ParentRef] | None = Field(
-        None, min_length=1, max_length=8, description="Gateways that serve the route the operator owns."
-    )
-    hostnames: list[Hostname] | None = Field(
-        None, min_length=1, max_length=16, description="Hosts the route answers for."
-    )
     path: (
         Annotated[
             str,
@@ -91,7 +96,7 @@ class HTTPRouteTraffic(Model):
     adopt: Adopt | None = Field(None, description="Your HTTPRoute and the one rule of it that the operator may edit.")
 
 
-class GRPCRouteTraffic(Model):
+class GRPCRouteTraffic(GatewayRoute):
     """A GRPCRoute of the rollout's name that the operator owns, or one rule of yours."""
 
     model_config = ConfigDict(
@@ -105,12 +110,6 @@ class GRPCRouteTraffic(Model):
         )
     )
 
-    parent_refs: list[ParentRef] | None = Field(
-        None, min_length=1, max_length=8, description="Gateways that serve the route the operator owns."
-    )
-    hostnames: list[Hostname] | None = Field(
-        None, min_length=1, max_length=16, description="Hosts the route answers for."
-    )
     service: (
         Annotated[
             str,
