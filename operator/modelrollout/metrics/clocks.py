@@ -3,13 +3,13 @@
 import asyncio
 from datetime import timedelta
 
+from modelrollout.core.case import LARGEST_SKEW
 from modelrollout.core.evidence import NoData, Unknown
 from modelrollout.engine.ports import Clock
 from modelrollout.metrics import queries
 from modelrollout.metrics.answers import number_of
 from modelrollout.metrics.prometheus import PrometheusSource
 
-LARGEST_SKEW = timedelta(seconds=30)
 GOOD_FOR = 5.0
 """Seconds for which clocks that agreed are taken to agree. What went wrong is asked again by the next who wants to know."""
 
