@@ -1,6 +1,5 @@
 """The parts that a bench runs on: control plane, metrics that follow a script, and the operator."""
 
-import http.client
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from local.api import ApiRefused
+from local.ask import ask, is_ok, is_served
 from local.bench.fleet import NAMESPACE, Fleet, Standing, gives_candidate, standing_of
 from local.bench.meters import Reading, read_operator
 from local.bench.watch import Watch
@@ -46,21 +45,23 @@ class Stage:
 
     def script(self, *, bad: Sequence[str] = (), hangs: bool = False) -> None:
         """Have the metrics answer so from now on, and forget what they have seen."""
-        _control("POST", "/-/script", {"bad": list(bad), "hangs": hangs})
+        ask(SOURCE, _SOURCE_PORT, "POST", "/-/script", {"bad": list(bad), "hangs": hangs})
 
     def seen(self) -> dict[str, Any]:
         """Return what the metrics have seen since the last `script`."""
-        answer: dict[str, Any] = json.loads(_control("GET", "/-/seen"))
+        answer: dict[str, Any] = json.loads(ask(SOURCE, _SOURCE_PORT, "GET", "/-/seen"))
         return answer
 
     def wait_ready(self) -> None:
         """Wait until the operator says that it is ready."""
-        wait_until(lambda: _is_ok(OPERATOR, _OPERATOR_PORT, "/readyz"), "the operator is ready", process=self.operator)
+        wait_until(lambda: is_ok(OPERATOR, _OPERATOR_PORT, "/readyz"), "the operator is ready", process=self.operator)
 
     def start_source_again(self) -> None:
         """Have the metrics answer again after they were ended."""
         self.source.start()
-        wait_until(lambda: _control("GET", "/-/seen"), "the scripted metrics answer", process=self.source)
+        wait_until(
+            lambda: ask(SOURCE, _SOURCE_PORT, "GET", "/-/seen"), "the scripted metrics answer", process=self.source
+        )
 
     def read_operator(self) -> Reading:
         """Return a reading of the operator."""
@@ -75,7 +76,7 @@ def set_up(gates: int) -> Iterator[tuple[Stage, Fleet]]:
         install_definitions(cluster.api, definitions)
         cluster.apply((TOP / "crds/modelrollout.dev_modelrollouts.yaml").read_text())
         cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-        wait_until(lambda: all(_is_served(cluster, path) for path in _PATHS), "the definitions are served")
+        wait_until(lambda: all(is_served(cluster.api, path) for path in _PATHS), "the definitions are served")
         stage = Stage(cluster, _start_source(cluster), _start_operator(cluster))
         stage.wait_ready()
         token = yaml.safe_load(cluster.kubeconfig.read_text())["users"][0]["user"]["token"]
@@ -89,7 +90,7 @@ def set_up(gates: int) -> Iterator[tuple[Stage, Fleet]]:
 def _start_source(cluster: LocalCluster) -> Process:
     argv = [sys.executable, "-m", "local.bench.source", f"--host={SOURCE}", f"--port={_SOURCE_PORT}"]
     source = cluster.spawn("metrics", argv, env={"PYTHONPATH": str(TOP)})
-    wait_until(lambda: _control("GET", "/-/seen"), "the scripted metrics answer", process=source)
+    wait_until(lambda: ask(SOURCE, _SOURCE_PORT, "GET", "/-/seen"), "the scripted metrics answer", process=source)
     return source
 
 
@@ -102,29 +103,3 @@ def _start_operator(cluster: LocalCluster) -> Process:
         "MODELROLLOUT_LISTEN": f"{OPERATOR}:{_OPERATOR_PORT}",
     }
     return cluster.spawn("operator", argv, env=environment)
-
-
-def _is_served(cluster: LocalCluster, path: str) -> bool:
-    try:
-        cluster.api.call("GET", path)
-    except ApiRefused:
-        return False
-    return True
-
-
-def _is_ok(host: str, port: int, path: str) -> bool:
-    connection = http.client.HTTPConnection(host, port, timeout=5)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
-    finally:
-        connection.close()
-
-
-def _control(method: str, path: str, body: object = None) -> bytes:
-    connection = http.client.HTTPConnection(SOURCE, _SOURCE_PORT, timeout=5)
-    try:
-        connection.request(method, path, None if body is None else json.dumps(body))
-        return connection.getresponse().read()
-    finally:
-        connection.close()

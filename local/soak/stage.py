@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from local.api import Api, ApiRefused, Object
+from local.api import Api, Object
+from local.ask import ask, is_ok, is_served
 from local.build import find_definitions
 from local.cluster import LocalCluster
 from local.process import Process, wait_until
@@ -52,7 +53,7 @@ class Stage:
         changed = self._bad | {service} if bad else self._bad - {service}
         if changed != self._bad:
             self._bad = changed
-            _ask_source("POST", "/-/script", {"bad": sorted(changed)})
+            ask(SOURCE, _SOURCE_PORT, "POST", "/-/script", {"bad": sorted(changed)})
 
     def cut(self) -> None:
         """Cut all connections between the operator and the API server."""
@@ -81,18 +82,20 @@ def set_up() -> Iterator[Stage]:
         install_definitions(cluster.api, definitions)
         cluster.apply((TOP / "crds/modelrollout.dev_modelrollouts.yaml").read_text())
         cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-        wait_until(lambda: all(_is_served(cluster, path) for path in (ROLLOUTS, LEAVES)), "the definitions are served")
+        wait_until(
+            lambda: all(is_served(cluster.api, path) for path in (ROLLOUTS, LEAVES)), "the definitions are served"
+        )
         source = _start_source(cluster)
         relay, kubeconfig = _start_relay(cluster)
         operator = _start_operator(cluster, kubeconfig)
-        wait_until(lambda: _is_ok(OPERATOR, _OPERATOR_PORT, "/readyz"), "the operator is ready", process=operator)
+        wait_until(lambda: is_ok(OPERATOR, _OPERATOR_PORT, "/readyz"), "the operator is ready", process=operator)
         yield Stage(cluster, source, relay, operator)
 
 
 def _start_source(cluster: LocalCluster) -> Process:
     argv = [sys.executable, "-m", "local.bench.source", f"--host={SOURCE}", f"--port={_SOURCE_PORT}"]
     source = cluster.spawn("metrics", argv, env={"PYTHONPATH": str(TOP)})
-    wait_until(lambda: _ask_source("GET", "/-/seen"), "the scripted metrics answer", process=source)
+    wait_until(lambda: ask(SOURCE, _SOURCE_PORT, "GET", "/-/seen"), "the scripted metrics answer", process=source)
     return source
 
 
@@ -128,34 +131,8 @@ def _by_name(items: list[Object]) -> dict[str, Object]:
     return {item["metadata"]["name"]: item for item in items}
 
 
-def _is_served(cluster: LocalCluster, path: str) -> bool:
-    try:
-        cluster.api.call("GET", path)
-    except ApiRefused:
-        return False
-    return True
-
-
 def _is_listening(host: str, port: int) -> bool:
     connection = http.client.HTTPConnection(host, port, timeout=5)
     connection.connect()
     connection.close()
     return True
-
-
-def _is_ok(host: str, port: int, path: str) -> bool:
-    connection = http.client.HTTPConnection(host, port, timeout=5)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
-    finally:
-        connection.close()
-
-
-def _ask_source(method: str, path: str, body: object = None) -> bytes:
-    connection = http.client.HTTPConnection(SOURCE, _SOURCE_PORT, timeout=5)
-    try:
-        connection.request(method, path, None if body is None else json.dumps(body))
-        return connection.getresponse().read()
-    finally:
-        connection.close()
