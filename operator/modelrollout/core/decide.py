@@ -2,31 +2,33 @@
 
 from modelrollout.core.case import Case
 from modelrollout.core.inbox import file_retry, take_commands
+from modelrollout.core.judging import (
+    hold_at_deadline,
+    hold_on_failed_gate,
+    hold_on_unknown,
+    promote,
+    start_evidence_again,
+    stop_catastrophe,
+    stop_on_failed_gate,
+    wait,
+)
 from modelrollout.core.projection import Decision, project
 from modelrollout.core.rules import (
     apply_target,
     begin,
     finish_rollback,
     follow_plan,
-    hold_at_deadline,
     hold_for_people,
     hold_on_clock_skew,
-    hold_on_failed_gate,
     hold_on_foreign_route,
-    hold_on_unknown,
     obey_people,
-    promote,
     refuse_bad_spec,
     rest,
     return_predecessor,
     return_superseded,
     stall_on_missing,
     start_clock_again,
-    start_evidence_again,
-    stop_catastrophe,
-    stop_on_failed_gate,
     stop_unready,
-    wait,
 )
 from modelrollout.core.verbs import Begin
 

@@ -1,20 +1,14 @@
 """The rules, each one idea; `decide` has their order. `None` means: no opinion."""
 
-from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from modelrollout.api.fields import NONE, render_duration
-from modelrollout.api.gates import Gate, OnFail
-from modelrollout.api.status import Cause, Command, GateStatus, Verdict
+from modelrollout.api.status import Cause, Command
 from modelrollout.core.case import LARGEST_SKEW, Case
 from modelrollout.core.drain import drain_of, drain_text
-from modelrollout.core.evidence import Unknown
-from modelrollout.core.gates import CATASTROPHE, is_lost
 from modelrollout.core.gitops import lacking
 from modelrollout.core.inbox import can_retry, rollback_answer
-from modelrollout.core.looking import end_of_minimum
-from modelrollout.core.plan import DEFAULT_GATES, StageKind, Step
 from modelrollout.core.preconditions import (
     backends_ready_for,
     baseline_can_serve,
@@ -38,20 +32,8 @@ from modelrollout.core.traffic import (
     Shares,
     Unmanaged,
 )
-from modelrollout.core.verbs import (
-    Begin,
-    Finish,
-    Go,
-    Hold,
-    Promote,
-    Recognize,
-    Rest,
-    Restore,
-    RollBack,
-    Stall,
-    Verb,
-    Wait,
-)
+from modelrollout.core.verbs import Begin, Finish, Go, Hold, Recognize, Rest, Restore, Stall, Verb, Wait
+from modelrollout.core.wording import back_to_baseline, span_text, step_text
 
 # A gateway that has not said a word about a route for so long will not: somebody has to look.
 ACCEPTANCE_BOUND = timedelta(seconds=30)
@@ -64,7 +46,9 @@ def obey_people(case: Case) -> Verb | None:
     if Command.ROLLBACK not in case.taken or not rollback_answer(case).possible:
         return None
     reason = case.taken[Command.ROLLBACK]
-    return _roll_back(case, Cause.MANUAL, f"a person asked for it: {reason}" if reason else "a person asked for it")
+    return back_to_baseline(
+        case, Cause.MANUAL, f"a person asked for it: {reason}" if reason else "a person asked for it"
+    )
 
 
 def finish_rollback(case: Case) -> Verb | None:
@@ -102,7 +86,7 @@ def return_superseded(case: Case) -> Verb | None:
     if attempt.baseline is None:
         # A first deployment has nothing to go back to: the next candidate takes over when it is ready.
         return refusal_to_start(case) or Begin()
-    return _roll_back(case, Cause.SUPERSEDED, f"spec now asks for {case.wanted.version}")
+    return back_to_baseline(case, Cause.SUPERSEDED, f"spec now asks for {case.wanted.version}")
 
 
 def return_predecessor(case: Case) -> Verb | None:
@@ -170,7 +154,7 @@ def stop_unready(case: Case) -> Verb | None:
     until = since + case.policy.unready_grace
     what = f"Service {attempt.candidate.service.name} of the candidate {lack_of(case.seen.candidate)}"
     if case.now >= until and attempt.baseline:
-        return _roll_back(
+        return back_to_baseline(
             case, Cause.CANDIDATE_UNREADY, f"{what} for longer than {render_duration(case.policy.unready_grace)}"
         )
     return Hold(
@@ -195,22 +179,7 @@ def follow_plan(case: Case) -> Verb | None:
         return blocked
     if is_more(step.shares, case.shares_seen or BASELINE_ONLY) and (blocked := hold_for_backends(case)):
         return blocked
-    return Go(step, Cause.PLAN_CHANGED, f"stages or gates have changed: goes on with {_step_text(step)} from the start")
-
-
-def stop_catastrophe(case: Case) -> Verb | None:
-    """Half of the candidate's requests failing needs no test, and no asking what the plan says of it."""
-    if failed := next((g for g in _failed(case) if g.reason == CATASTROPHE), None):
-        return _stop_on(case, failed, Cause.CATASTROPHE)
-    return None
-
-
-def stop_on_failed_gate(case: Case) -> Verb | None:
-    """A failed gate rolls back, unless it says that it only holds."""
-    for failed in _failed(case):
-        if _gate(case, failed.name).on_fail is OnFail.ROLLBACK:
-            return _stop_on(case, failed, Cause.GATE_FAILED)
-    return None
+    return Go(step, Cause.PLAN_CHANGED, f"stages or gates have changed: goes on with {step_text(step)} from the start")
 
 
 def stall_on_missing(case: Case) -> Verb | None:
@@ -257,7 +226,7 @@ def apply_target(case: Case) -> Verb | None:
             return Go(
                 case.step,
                 Cause.MANUAL,
-                f"the route was changed: {_step_text(case.step)} starts again, with clock and evidence",
+                f"the route was changed: {step_text(case.step)} starts again, with clock and evidence",
             )
         return Wait("Applying", f"giving the candidate {case.target}", writes=True)
     if not isinstance(route, Routed) or route.acceptance is Acceptance.ACCEPTED:
@@ -289,87 +258,8 @@ def start_clock_again(case: Case) -> Verb | None:
     return Go(
         case.step,
         Cause.CLOCK_SKEW,
-        f"the operator's clock was {_span(applied - case.now)} ahead: this step's clock and evidence start again",
+        f"the operator's clock was {span_text(applied - case.now)} ahead: this step's clock and evidence start again",
     )
-
-
-def hold_on_failed_gate(case: Case) -> Verb | None:
-    """A failed gate of the kind that only holds."""
-    failed = next(iter(_failed(case)), None)
-    return Hold("GateFailed", _gate_text(case, failed)) if failed else None
-
-
-def start_evidence_again(case: Case) -> Verb | None:
-    """Prometheus has lost data: what was counted before cannot be added to."""
-    if case.step and case.seen.looked and any(g.reason == Unknown.COUNTS_SHRANK for g in case.seen.gates):
-        return Go(case.step, Cause.METRICS_LOST, "Prometheus has lost data: this step's clock and evidence start again")
-    return None
-
-
-def hold_on_unknown(case: Case) -> Verb | None:
-    """Without usable metrics nothing is promoted and nothing rolled back, unless the plan says so after a while."""
-    unknown = [g for g in case.seen.gates if is_lost(g)]
-    if not (case.attempt and unknown):
-        return None
-    first = unknown[0]
-    since = min(case.attempt.metrics_lost_since or case.now, case.now)
-    until = since + case.policy.metrics_lost_timeout
-    text = f"gate {first.name} does not know: {first.message}"
-    if case.now >= until and case.policy.on_metrics_lost is OnFail.ROLLBACK and case.attempt.baseline:
-        return _roll_back(case, Cause.METRICS_LOST, f"{text}, since {since:%H:%M:%S} UTC")
-    return Hold(first.reason, text, until if case.now < until else None)
-
-
-def hold_at_deadline(case: Case) -> Verb | None:
-    """A step that has not passed in time: evidence that is already there still counts, see `promote`."""
-    attempt, due = case.attempt, _earliest_end(case)
-    if attempt is None or due is None or _all_pass(case):
-        return None
-    deadline = max(due, attempt.resumed_at or due) + case.policy.deadline
-    if case.now < deadline:
-        return None
-    missing = next((g for g in case.seen.gates if g.verdict is not Verdict.PASS), None)
-    text = f"{_stage_text(case)} has not passed in {render_duration(case.policy.deadline)} after its minimum"
-    text += f": gate {missing.name}: {missing.message}" if missing else ""
-    if case.policy.on_deadline is OnFail.ROLLBACK and attempt.baseline:
-        return _roll_back(case, Cause.DEADLINE, text)
-    return Hold("DeadlineExceeded", f"{text}. control.resume gives it as much time again, control.rollback goes back")
-
-
-def promote(case: Case) -> Verb | None:
-    """All gates pass, the minimum time is over, and both versions can take it: the next step."""
-    due = _earliest_end(case)
-    if not (case.attempt and case.step and case.seen.looked and _all_pass(case)) or due is None or case.now < due:
-        return None
-    if blocked := hold_for_backends(case):
-        return blocked
-    after = case.plan.after(case.step)
-    if after:
-        return Go(after, Cause.GATES_PASSED, f"{_gates_text(case)}: goes on to {_step_text(after)}")
-    return Promote(f"{_gates_text(case)}: version {case.attempt.candidate.version} now serves")
-
-
-def wait(case: Case) -> Verb:
-    """Everything is well, it takes its time."""
-    due = _earliest_end(case)
-    unknown = [g.name for g in case.seen.gates if g.verdict is not Verdict.PASS]
-    if due and case.now < due:
-        blind = f", as nobody could look for {_span(case.blind)} of it" if case.blind else ""
-        return Wait("Progressing", f"{_stage_text(case)} until {due:%Y-%m-%d %H:%M:%S} UTC at least{blind}", until=due)
-    if unknown:
-        return Wait("Progressing", f"{_stage_text(case)} waits for evidence of gate {', '.join(unknown)}")
-    return Wait("Progressing", f"{_stage_text(case)} is being judged")
-
-
-def _roll_back(case: Case, cause: Cause, message: str) -> RollBack:
-    return RollBack(cause, message, writes=baseline_can_serve(case) and not isinstance(case.seen.route, Blocked))
-
-
-def _stop_on(case: Case, failed: GateStatus, cause: Cause) -> Verb:
-    text = _gate_text(case, failed)
-    if case.attempt and case.attempt.baseline is None:
-        return Hold("GateFailed", f"{text}. This is the first deployment, there is no baseline to go back to")
-    return _roll_back(case, cause, text)
 
 
 def _was_ours(case: Case) -> bool:
@@ -389,50 +279,3 @@ def _route_needs_mending(case: Case) -> bool:
             return shares != case.target and backends_ready_for(case, case.target)
         case _:
             return False
-
-
-def _failed(case: Case) -> Iterable[GateStatus]:
-    return [g for g in case.seen.gates if g.verdict is Verdict.FAIL] if case.attempt else []
-
-
-def _gate(case: Case, name: str) -> Gate:
-    gates = case.step.gates if case.step else DEFAULT_GATES
-    return next((g for g in gates if g.name == name), DEFAULT_GATES[0])
-
-
-def _gate_text(case: Case, failed: GateStatus) -> str:
-    runbook = _gate(case, failed.name).runbook_url
-    return f"gate {failed.name}: {failed.message}" + (f"; runbook {runbook}" if runbook else "")
-
-
-def _all_pass(case: Case) -> bool:
-    gates = case.seen.gates
-    return bool(case.step and gates) and all(g.verdict is Verdict.PASS for g in gates)
-
-
-def _earliest_end(case: Case) -> datetime | None:
-    if case.attempt is None or case.step is None:
-        return None
-    return end_of_minimum(case.attempt, case.step, case.blind)
-
-
-def _span(span: timedelta) -> str:
-    return render_duration(timedelta(seconds=round(span.total_seconds())))
-
-
-def _gates_text(case: Case) -> str:
-    return f"{len(case.seen.gates)} of {len(case.seen.gates)} gates pass"
-
-
-def _stage_text(case: Case) -> str:
-    return f"stage {_step_text(case.step)}" if case.step else "the stage"
-
-
-def _step_text(step: Step) -> str:
-    match step.kind:
-        case StageKind.SHADOW:
-            return f"{step.stage} ({step.shares.mirror}% copied)"
-        case StageKind.CANARY:
-            return f"{step.stage} at {step.shares.candidate}%"
-        case StageKind.FULL:
-            return f"{step.stage} (bake)"
