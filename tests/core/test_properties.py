@@ -61,7 +61,9 @@ STATES = [
 ages = st.sampled_from(AGES)
 notes = st.sampled_from([None, *(WayBack(uid, service("fraud-v1"), service("fraud-v2")) for uid in ("u1", "u0"))])
 requests = st.fixed_dictionaries({}, optional={"reason": st.text(max_size=3), "requestedBy": st.just("sam")})
-inboxes = st.fixed_dictionaries({}, optional=dict.fromkeys(("rollback", "hold", "resume", "retry"), requests))
+advances = st.fixed_dictionaries({"reason": st.just("enough")}, optional={"overrideGates": st.booleans()})
+COMMANDS = ("rollback", "hold", "resume", "retry")
+inboxes = st.fixed_dictionaries({}, optional={**dict.fromkeys(COMMANDS, requests), "advance": advances})
 specs: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
@@ -182,10 +184,31 @@ def test_nothing_is_promoted_without_fresh_passing_gates(case):
     promotes = isinstance(decision.verb, Promote) or (
         isinstance(decision.verb, Go) and decision.verb.cause is Cause.GATES_PASSED
     )
-    if promotes:
+    if promotes and not (isinstance(decision.verb, Promote) and decision.verb.cause is Cause.GATES_OVERRIDDEN):
         assert case.seen.looked
         assert case.seen.gates
         assert all(g.verdict is Verdict.PASS for g in case.seen.gates)
+
+
+@MANY
+@given(cases())
+def test_gates_are_overridden_only_at_a_persons_word_and_that_is_kept(case):
+    decision = decide(case)
+
+    if getattr(decision.verb, "cause", None) is Cause.GATES_OVERRIDDEN:
+        assert case.status.control.advance.override_gates
+        assert decision.status.attempt.overrides[-1].reason == "enough"
+        assert not any(g.verdict is Verdict.FAIL and g.reason == "Catastrophe" for g in case.seen.gates)
+
+
+@MANY
+@given(cases())
+def test_what_people_say_to_go_on_stops_no_rollback(case):
+    control = case.status.control.model_copy(update={"advance": None})
+    without = replace(case, rollout=replace(case.rollout, status=case.status.model_copy(update={"control": control})))
+
+    if isinstance(decide(without).verb, RollBack):
+        assert decide(case).verb == decide(without).verb
 
 
 @MANY
@@ -251,7 +274,7 @@ def test_each_message_is_filed_or_still_there(case):
     decision = decide(case)
 
     inbox, left = case.status.control, decision.status.control
-    for name in ("rollback", "hold", "resume", "retry"):
+    for name in (*COMMANDS, "advance"):
         asked = getattr(inbox, name) if inbox else None
         filed = [c for c in decision.status.commands if c.command == name and c.handled_at == NOW]
         still = getattr(left, name) if left else None

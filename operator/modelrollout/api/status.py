@@ -3,9 +3,9 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from modelrollout.api.fields import AnyPercent, Duration, Model, Time
+from modelrollout.api.fields import AnyPercent, Duration, Model, Time, rule, rules
 from modelrollout.api.gates import MAX_GATES
 from modelrollout.api.rollout import MAX_WEIGHTS
 from modelrollout.api.versions import ServiceRef
@@ -13,7 +13,10 @@ from modelrollout.api.versions import ServiceRef
 Word = Annotated[str, Field(max_length=128)]
 Sentence = Annotated[str, Field(max_length=1024)]
 Count = Annotated[int, Field(ge=0)]
+UserName = Annotated[str, Field(max_length=512)]
+"""As the API server has it: of a ServiceAccount it has up to 339 characters."""
 MAX_COMMANDS = 20
+MAX_OVERRIDES = 20
 
 
 class Phase(StrEnum):
@@ -51,6 +54,7 @@ class Cause(StrEnum):
 
     STARTED = "Started"
     GATES_PASSED = "GatesPassed"
+    GATES_OVERRIDDEN = "GatesOverridden"
     GATE_FAILED = "GateFailed"
     CATASTROPHE = "Catastrophe"
     CANDIDATE_UNREADY = "CandidateUnready"
@@ -83,6 +87,25 @@ class Request(Model):
     requested_by: Annotated[str, Field(max_length=256)] | None = Field(None, description="Who asks.")
 
 
+class AdvanceRequest(Request):
+    """A message that ends the waiting of the present step."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.overrideGates) || !self.overrideGates || (has(self.reason) && self.reason.matches('[^ ]'))",
+                "overrideGates goes on without the gates' evidence: write in reason why, it is kept",
+            )
+        )
+    )
+
+    override_gates: bool = Field(
+        default=False,
+        description="Also goes past gates that do not know, or that only hold; never past one that rolls back. At once or"
+        " not at all.",
+    )
+
+
 class Control(Model):
     """The inbox: write a message, the operator takes it out when it acts on it."""
 
@@ -93,6 +116,9 @@ class Control(Model):
     resume: Request | None = Field(
         None, description="Go on after a hold, a missed deadline or a foreign change of the route."
     )
+    advance: AdvanceRequest | None = Field(
+        None, description="End this step's minimum duration: it goes on as soon as all gates pass."
+    )
     retry: Request | None = Field(None, description="Try a candidate again that was rolled back.")
 
 
@@ -102,6 +128,7 @@ class Command(StrEnum):
     ROLLBACK = "rollback"
     HOLD = "hold"
     RESUME = "resume"
+    ADVANCE = "advance"
     RETRY = "retry"
 
 
@@ -184,6 +211,22 @@ class RollbackStatus(Model):
     since: Time = Field(description="When it was decided.")
 
 
+class AdvanceStatus(Model):
+    """A person's word that the present step has waited long enough."""
+
+    at: Time = Field(description="Since when the step's minimum counts as over.")
+    reason: Sentence | None = Field(None, description="Why.")
+    requested_by: UserName | None = Field(None, description="Who asked.")
+
+
+class OverrideStatus(AdvanceStatus):
+    """A step that was left without the gates' evidence, at a person's word."""
+
+    stage: Word = Field(description="The stage that was left, or ended.")
+    step: Count = Field(description="Its step, from 0.")
+    gates: Sentence = Field(description="The gates that did not pass, and what each said.")
+
+
 class DrainStatus(Model):
     """What the candidate may still be busy with after a rollback."""
 
@@ -216,6 +259,12 @@ class Attempt(Model):
     blind_for: Duration | None = Field(
         None,
         description="How much of the step nobody could look at, the operator or its metrics being away: added to the step's minimum.",
+    )
+    advanced: AdvanceStatus | None = Field(
+        None, description="A person's word that ends this step's minimum; its gates still have to pass."
+    )
+    overrides: list[OverrideStatus] = Field(
+        [], max_length=MAX_OVERRIDES, description="Steps that were left though not all gates passed; the last ones."
     )
     rollback: RollbackStatus | None = Field(None, description="The rollback that was decided, if any.")
     outcome: Outcome | None = Field(None, description="How it ended; none while it runs.")

@@ -36,6 +36,7 @@ from modelrollout.core.verbs import (
 )
 
 T = TypeVar("T")
+MOVED_ON = frozenset({Cause.GATES_PASSED, Cause.GATES_OVERRIDDEN})
 
 
 def attempt_after(case: Case, verb: Verb) -> Attempt | None:
@@ -93,6 +94,7 @@ def _moved(case: Case, step: Step, cause: Cause) -> Attempt:
             "resumed_at": None,
             "metrics_lost_since": None,
             "blind_for": None,
+            "advanced": None,
             "target": _target(step.shares, case.now, cause),
             "gates": _carried(case.seen.gates, cause) if same_stage else [],
         }
@@ -112,7 +114,7 @@ def _carried(gates: Sequence[GateStatus], cause: Cause) -> list[GateStatus]:
                 "value": None,
                 "samples": None,
                 "tally": None,
-                "earlier": list(fresh_tally(gate) if cause is Cause.GATES_PASSED else gate.earlier),
+                "earlier": list(fresh_tally(gate) if cause in MOVED_ON else gate.earlier),
             }
         )
         for gate in gates

@@ -168,6 +168,17 @@ class Case:
         return known + max(timedelta(0), self.now - lost)
 
     @property
+    def is_advanced(self) -> bool:
+        """Whether a person has ended the present step's minimum, now or in an earlier pass."""
+        return Command.ADVANCE in self.taken or bool(self.attempt and self.attempt.advanced)
+
+    @property
+    def overrides_gates(self) -> bool:
+        """Whether a person asks in this very pass to go on without the gates' evidence."""
+        asked = self.status.control.advance if self.status.control else None
+        return Command.ADVANCE in self.taken and asked is not None and asked.override_gates
+
+    @property
     def retained_until(self) -> datetime | None:
         """Until when a promoted candidate can still be rolled back."""
         last = self.status.attempt

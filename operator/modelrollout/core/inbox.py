@@ -32,22 +32,27 @@ def take_commands(case: Case) -> Case:
     """Return the case with its inbox emptied: holds set or lifted, each message filed with what came of it.
 
     `case.taken` then says what is asked for; `obey_people` acts on a rollback, `begin` on a retry. A retry stays in
-    the inbox until its attempt begins, see `file_retry`: what it waits for may take longer than this pass.
+    the inbox until its attempt begins, see `file_retry`: what it waits for may take longer than this pass. An advance is
+    answered when the rules have spoken, see `core/advance.py`.
     """
     requests = _requests(case)
     if not requests:
         return case
     ignored = Command.ROLLBACK in requests
     waiting = None if ignored or not can_retry(case) else requests.get(Command.RETRY)
-    status = case.status.model_copy(update={"control": Control(retry=waiting) if waiting else None})
+    asked = case.status.control.advance if case.status.control and not ignored and can_advance(case) else None
+    left = Control(retry=waiting, advance=asked) if waiting or asked else None
+    status = case.status.model_copy(update={"control": left})
     handled = []
     for command, request in requests.items():
-        if request is not waiting:
+        if request is not waiting and request is not asked:
             status, result = _handle(case, status, command, request, requests)
             handled.append(_filed(command, request, result, case.now))
     taken = {command: request.reason for command, request in requests.items()}
     if ignored:
         taken.pop(Command.RETRY, None)
+    if asked is None:
+        taken.pop(Command.ADVANCE, None)
     return replace(case, rollout=replace(case.rollout, status=_with_filed(status, handled)), taken=taken)
 
 
@@ -59,6 +64,17 @@ def file_retry(case: Case) -> Case:
     status = case.status.model_copy(update={"control": None})
     filed = _filed(Command.RETRY, request, "trying again", case.now)
     return replace(case, rollout=replace(case.rollout, status=_with_filed(status, [filed])))
+
+
+def answered_later(case: Case, status: ModelRolloutStatus, command: Command, request: Request, result: str) -> Case:
+    """Return the case with this status, and with a message filed whose answer took more than the inbox to know."""
+    filed = _filed(command, request, result[:1024], case.now)
+    return replace(case, rollout=replace(case.rollout, status=_with_filed(status, [filed])))
+
+
+def can_advance(case: Case) -> bool:
+    """Whether a step is under way whose waiting could end."""
+    return case.attempt is not None and case.attempt.rollback is None
 
 
 def rollback_answer(case: Case) -> RollbackAnswer:
@@ -97,6 +113,7 @@ def _requests(case: Case) -> dict[Command, Request]:
         Command.ROLLBACK: control.rollback or (PHASE_EDIT if asks_for_rollback(case.rollout) else None),
         Command.HOLD: control.hold,
         Command.RESUME: control.resume,
+        Command.ADVANCE: control.advance,
         Command.RETRY: control.retry,
     }
     return {command: request for command, request in found.items() if request is not None}
@@ -122,6 +139,8 @@ def _handle(
         return status.model_copy(update={"held": None, "attempt": attempt}), "resumed"
     if Command.ROLLBACK in requests:
         return status, "ignored: a rollback was asked for at the same time"
+    if command is Command.ADVANCE:
+        return status, "nothing to do: no step is under way"
     return status, _retry_answer(case)
 
 
