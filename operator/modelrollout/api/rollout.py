@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from modelrollout.api.consent import Approval
 from modelrollout.api.fields import (
     NAME_REMEDY,
     Drain,
@@ -105,6 +106,11 @@ class Stage(Model):
         None, description="Shortest time in this stage, for a canary at each weight; 5m when left out."
     )
     gates: Gates | None = Field(None, description="Gates of this stage alone, on top of spec.gates.")
+    approval: Approval | None = Field(
+        None,
+        description="Who has to agree before the stage begins. With risk high one person has to before live traffic, also"
+        " when left out.",
+    )
 
 
 Stages = Annotated[

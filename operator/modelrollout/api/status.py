@@ -17,6 +17,9 @@ UserName = Annotated[str, Field(max_length=512)]
 """As the API server has it: of a ServiceAccount it has up to 339 characters."""
 MAX_COMMANDS = 20
 MAX_OVERRIDES = 20
+MAX_APPROVALS = 40
+MAX_MESSAGES = 10
+MAX_CLAIMED_GROUPS = 10
 
 
 class Phase(StrEnum):
@@ -106,6 +109,21 @@ class AdvanceRequest(Request):
     )
 
 
+class ApproveRequest(Request):
+    """A person's approval of a stage."""
+
+    stage: Annotated[str, Field(max_length=63)] | None = Field(
+        None, description="The stage; the next one that lacks an approval when left out."
+    )
+    groups: list[Annotated[str, Field(max_length=256)]] = Field(
+        [], max_length=MAX_CLAIMED_GROUPS, description="Groups that you are in, of those that the stage asks for."
+    )
+    independent: bool = Field(
+        default=False,
+        description="Your word that you did not edit spec last: for separationOfDuties where the cluster does not know that.",
+    )
+
+
 class Control(Model):
     """The inbox: write a message, the operator takes it out when it acts on it."""
 
@@ -119,6 +137,9 @@ class Control(Model):
     advance: AdvanceRequest | None = Field(
         None, description="End this step's minimum duration: it goes on as soon as all gates pass."
     )
+    approve: Annotated[list[ApproveRequest], Field(max_length=MAX_MESSAGES)] | None = Field(
+        None, description="Approvals of this candidate under this plan."
+    )
     retry: Request | None = Field(None, description="Try a candidate again that was rolled back.")
 
 
@@ -129,6 +150,7 @@ class Command(StrEnum):
     HOLD = "hold"
     RESUME = "resume"
     ADVANCE = "advance"
+    APPROVE = "approve"
     RETRY = "retry"
 
 
@@ -227,6 +249,21 @@ class OverrideStatus(AdvanceStatus):
     gates: Sentence = Field(description="The gates that did not pass, and what each said.")
 
 
+class ApprovalStatus(Model):
+    """An approval that was taken out of the inbox: of one stage, for one candidate under one plan."""
+
+    stage: Word = Field(description="The stage that it is for.")
+    requested_by: UserName = Field(description="Who approved.")
+    reason: Sentence | None = Field(None, description="What the approver said.")
+    groups: list[Annotated[str, Field(max_length=256)]] = Field(
+        [], max_length=MAX_CLAIMED_GROUPS, description="Groups that the approver claimed to be in."
+    )
+    independent: bool = Field(default=False, description="Whether the approver stated not to have edited spec last.")
+    at: Time = Field(description="When it was taken out of the inbox.")
+    candidate: Word = Field(description="Digest of the candidate that it is for: void for any other.")
+    plan: Word = Field(description="Digest of the plan that it is for: void under any other.")
+
+
 class DrainStatus(Model):
     """What the candidate may still be busy with after a rollback."""
 
@@ -265,6 +302,9 @@ class Attempt(Model):
     )
     overrides: list[OverrideStatus] = Field(
         [], max_length=MAX_OVERRIDES, description="Steps that were left though not all gates passed; the last ones."
+    )
+    approvals: list[ApprovalStatus] = Field(
+        [], max_length=MAX_APPROVALS, description="Approvals of this attempt's stages, void ones too; the last ones."
     )
     rollback: RollbackStatus | None = Field(None, description="The rollback that was decided, if any.")
     outcome: Outcome | None = Field(None, description="How it ended; none while it runs.")
@@ -306,6 +346,9 @@ class ModelRolloutStatus(Model):
     attempt: Attempt | None = Field(None, description="The present attempt, or the last one.")
     route: RouteStatus | None = Field(None, description="What was last read back from the routing object.")
     held: HeldStatus | None = Field(None, description="A person's hold.")
+    approvals: list[ApprovalStatus] = Field(
+        [], max_length=MAX_APPROVALS, description="Approvals for an attempt that has not begun; it takes them along."
+    )
     control: Control | None = Field(None, description="The inbox for people: the only part of status that is theirs.")
     commands: list[HandledCommand] = Field(
         [], max_length=MAX_COMMANDS, description="The last messages that were acted on."

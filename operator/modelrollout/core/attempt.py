@@ -15,6 +15,7 @@ from modelrollout.api.status import (
     Verdict,
     VersionStatus,
 )
+from modelrollout.core.approvals import taken_along
 from modelrollout.core.case import Case
 from modelrollout.core.drain import drain_of
 from modelrollout.core.gates import fresh_tally, is_lost
@@ -77,6 +78,7 @@ def _new_attempt(case: Case, last: Attempt | None) -> Attempt:
         stage_started_at=case.now,
         step_started_at=case.now,
         target=_target(first.shares, case.now, Cause.STARTED),
+        approvals=taken_along(case),
     )
 
 

@@ -7,6 +7,7 @@ from modelrollout.api.fields import render_duration
 from modelrollout.api.gates import Gate, OnFail
 from modelrollout.api.status import Cause, GateStatus, Verdict
 from modelrollout.core.case import Case
+from modelrollout.core.consents import lacks_consent
 from modelrollout.core.evidence import Unknown
 from modelrollout.core.gates import CATASTROPHE, is_lost
 from modelrollout.core.looking import end_of_minimum
@@ -92,6 +93,8 @@ def promote(case: Case) -> Verb | None:
         return blocked
     why, cause = (_gates_text(case), Cause.GATES_PASSED) if passes else (_OVERRIDDEN, Cause.GATES_OVERRIDDEN)
     after = case.plan.after(case.step)
+    if after and (lacking := lacks_consent(case, after)):
+        return lacking
     if after:
         return Go(after, cause, f"{why}: goes on to {step_text(after)}")
     return Promote(f"{why}: version {case.attempt.candidate.version} now serves", cause)

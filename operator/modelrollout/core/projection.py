@@ -68,6 +68,7 @@ def project(before: Case, case: Case, verb: Verb) -> Decision:
             "attempt": attempt,
             "serving": serving,
             "route": _route_status(case),
+            **({"approvals": []} if attempt and attempt.number != (old.attempt.number if old.attempt else 0) else {}),
         }
     )
     after = replace(case, rollout=replace(case.rollout, status=status))

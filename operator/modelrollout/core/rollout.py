@@ -14,6 +14,8 @@ from modelrollout.api.traffic import Traffic
 from modelrollout.core.plan import Plan, Policy, identity_of, plan_of, policy_of
 
 M = TypeVar("M", bound=Model)
+EDITED_BY = "modelrollout.dev/edited-by"
+"""Annotation that says who edited spec last: as true as what stamps it, see docs/people.md."""
 
 
 class _OfSpec:
@@ -46,7 +48,8 @@ class Rollout:
     """One object of kind ModelRollout.
 
     `spec` is `None` where it cannot be read, and `problem` says why; `traffic` is read on its own, so that a
-    rollback works under a spec that does not. `ignored` names the parts of status that could not be read.
+    rollback works under a spec that does not. `ignored` names the parts of status that could not be read. `editor`
+    edited spec last, `None` where nothing says so.
     """
 
     namespace: str
@@ -59,6 +62,7 @@ class Rollout:
     traffic: Traffic | None
     status: ModelRolloutStatus
     ignored: tuple[str, ...] = ()
+    editor: str | None = None
     _of_spec: _OfSpec | None = field(default=None, compare=False, repr=False)
 
     def plan(self, *, has_baseline: bool) -> Plan:
@@ -103,7 +107,9 @@ def parse_rollout(obj: Mapping[str, Any], known: Rollout | None = None) -> Rollo
     metadata = obj["metadata"]
     status, ignored = _parse_status(obj.get("status"))
     if known and known.uid == metadata["uid"] and known.generation == metadata.get("generation"):
-        return replace(known, guard=metadata["resourceVersion"], status=status, ignored=ignored)
+        return replace(
+            known, guard=metadata["resourceVersion"], status=status, ignored=ignored, editor=_editor_in(metadata)
+        )
     raw_spec = obj.get("spec")
     spec, problem = _parse(ModelRolloutSpec, raw_spec)
     traffic = (
@@ -120,8 +126,13 @@ def parse_rollout(obj: Mapping[str, Any], known: Rollout | None = None) -> Rollo
         traffic=traffic,
         status=status,
         ignored=ignored,
+        editor=_editor_in(metadata),
         _of_spec=_OfSpec(spec) if spec else None,
     )
+
+
+def _editor_in(metadata: Mapping[str, Any]) -> str | None:
+    return (metadata.get("annotations") or {}).get(EDITED_BY)
 
 
 def _parse(model: type[M], raw: object) -> tuple[M | None, str]:

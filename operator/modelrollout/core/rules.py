@@ -6,6 +6,7 @@ from datetime import timedelta
 from modelrollout.api.fields import NONE, render_duration
 from modelrollout.api.status import Cause, Command
 from modelrollout.core.case import LARGEST_SKEW, Case
+from modelrollout.core.consents import lacks_consent
 from modelrollout.core.drain import drain_of, drain_text
 from modelrollout.core.gitops import lacking
 from modelrollout.core.inbox import can_retry, rollback_answer
@@ -85,7 +86,7 @@ def return_superseded(case: Case) -> Verb | None:
         return None
     if attempt.baseline is None:
         # A first deployment has nothing to go back to: the next candidate takes over when it is ready.
-        return refusal_to_start(case) or Begin()
+        return refusal_to_start(case) or lacks_consent(case, case.plan.steps[0]) or Begin()
     return back_to_baseline(case, Cause.SUPERSEDED, f"spec now asks for {case.wanted.version}")
 
 
@@ -139,7 +140,7 @@ def begin(case: Case) -> Verb | None:
         return None
     if case.status.serving is None and case.serving and case.shares_seen == CANDIDATE_ONLY:
         return Recognize()
-    refusal = persons_hold(case) or refusal_to_start(case)
+    refusal = persons_hold(case) or refusal_to_start(case) or lacks_consent(case, case.plan.steps[0])
     if isinstance(refusal, Hold) and isinstance(case.seen.route, Unmanaged) and case.seen.baseline is Endpoints.READY:
         return replace(refusal, writes=True)
     return refusal or Begin()
@@ -175,7 +176,9 @@ def follow_plan(case: Case) -> Verb | None:
     if blocked := hold_on_foreign_route(case):
         return blocked
     # A plan that starts higher than the present share grows like any other step.
-    if is_more(step.shares, case.target) and (blocked := persons_hold(case) or skewed_clock(case)):
+    if is_more(step.shares, case.target) and (
+        blocked := persons_hold(case) or skewed_clock(case) or lacks_consent(case, step)
+    ):
         return blocked
     if is_more(step.shares, case.shares_seen or BASELINE_ONLY) and (blocked := hold_for_backends(case)):
         return blocked
