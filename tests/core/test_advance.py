@@ -61,7 +61,7 @@ class TestMinimum:
         passed = decided(later, looked(later, passing()), after="1s")
 
         assert isinstance(waiting.verb, Wait)
-        assert commands(waiting)[0][1].startswith("the minimum of stage canary at 5% is over, all else still counts")
+        assert commands(waiting)[0][1].startswith("the minimum of this step of canary is over, all else still counts")
         assert waiting.status.attempt.advanced.requested_by == "ada"
         assert isinstance(passed.verb, Go)
 

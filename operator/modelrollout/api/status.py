@@ -17,7 +17,7 @@ UserName = Annotated[str, Field(max_length=512)]
 """As the API server has it: of a ServiceAccount it has up to 339 characters."""
 MAX_COMMANDS = 20
 MAX_OVERRIDES = 20
-MAX_APPROVALS = 40
+MAX_APPROVALS = 20
 MAX_MESSAGES = 10
 MAX_CLAIMED_GROUPS = 10
 
@@ -255,8 +255,8 @@ class ApprovalStatus(Model):
     stage: Word = Field(description="The stage that it is for.")
     requested_by: UserName = Field(description="Who approved.")
     reason: Sentence | None = Field(None, description="What the approver said.")
-    groups: list[Annotated[str, Field(max_length=256)]] = Field(
-        [], max_length=MAX_CLAIMED_GROUPS, description="Groups that the approver claimed to be in."
+    group: Annotated[str, Field(max_length=256)] | None = Field(
+        None, description="The group that the approver claimed to be in, of those that the stage asks for."
     )
     independent: bool = Field(default=False, description="Whether the approver stated not to have edited spec last.")
     at: Time = Field(description="When it was taken out of the inbox.")
@@ -345,6 +345,9 @@ class ModelRolloutStatus(Model):
     serving: Serving | None = Field(None, description="The version that serves.")
     attempt: Attempt | None = Field(None, description="The present attempt, or the last one.")
     route: RouteStatus | None = Field(None, description="What was last read back from the routing object.")
+    next_window: Time | None = Field(
+        None, description="When weights may grow next by spec.windows; none while they may, or nothing is under way."
+    )
     held: HeldStatus | None = Field(None, description="A person's hold.")
     approvals: list[ApprovalStatus] = Field(
         [], max_length=MAX_APPROVALS, description="Approvals for an attempt that has not begun; it takes them along."

@@ -14,7 +14,6 @@ from modelrollout.api.status import (
 from modelrollout.core.case import Case
 from modelrollout.core.inbox import answered_later
 from modelrollout.core.verbs import Go, Hold, Promote, Stall, Verb, Wait
-from modelrollout.core.wording import stage_text
 
 
 def file_advance(case: Case, verb: Verb) -> Case:
@@ -38,7 +37,7 @@ def file_advance(case: Case, verb: Verb) -> Case:
                 )
         case Hold(reason, message) | Stall(reason, message) | Wait(reason, message) if not request.override_gates:
             status = _with(status, attempt, advanced=_advance(case, request))
-            result = f"the minimum of {stage_text(case)} is over, all else still counts: {reason}: {message}"
+            result = f"the minimum of this step of {attempt.stage} is over, all else still counts: {reason}: {message}"
         case Hold(reason, message) | Stall(reason, message) | Wait(reason, message):
             result = f"not advanced, ask again when that is over: {reason}: {message}"
         case _:

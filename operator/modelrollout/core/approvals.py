@@ -42,11 +42,12 @@ def file_approval(case: Case, status: ModelRolloutStatus, request: ApproveReques
         return status, step
     if refusal := _refusal(case, status, request, step):
         return status, refusal
+    asked = (step.approval and step.approval.groups) or []
     approval = ApprovalStatus(
         stage=step.stage,
         requested_by=request.requested_by or "",
         reason=request.reason,
-        groups=request.groups,
+        group=next((group for group in asked if group in request.groups), None),
         independent=request.independent,
         at=case.now,
         candidate=case.wanted.digest,
@@ -136,8 +137,6 @@ def _is_of_this(case: Case, approval: ApprovalStatus) -> bool:
 
 def _is_apt(case: Case, approval: ApprovalStatus, needed: Approval) -> bool:
     """Whether it still comes from somebody who may: spec may have been edited since, by the approver."""
-    if needed.groups and not set(needed.groups) & set(approval.groups):
-        return False
     if not needed.separation_of_duties:
         return True
     return approval.independent if case.rollout.editor is None else approval.requested_by != case.rollout.editor

@@ -48,7 +48,8 @@ class Observed:
     `capabilities` is `None` where nobody asked: they matter before an attempt starts. `gates` are the latest verdicts; `looked` says whether they were measured in this very pass: only then may
     anything be promoted on them. `unseen` is time of the step that nobody looked at, not yet in status. `skew` is how
     far this clock is ahead of the API server's, `None` where that is not known. `contested`: another process undoes
-    what is written, under the operator's own name.
+    what is written, under the operator's own name. `frozen`: why the administrator lets no weight grow, `None` where
+    weights may.
     """
 
     route: Route
@@ -64,6 +65,7 @@ class Observed:
     unseen: timedelta = timedelta(0)
     skew: timedelta | None = None
     contested: bool = False
+    frozen: str | None = None
 
 
 @dataclass(frozen=True)

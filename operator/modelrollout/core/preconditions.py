@@ -87,6 +87,8 @@ def missing_outside(case: Case) -> Blocked | None:
             f"spec.analysis.interval is {render_duration(case.policy.interval)}, this operator looks every {least} at most:"
             f" write {least} or more, or ask the administrator for a smaller --min-interval",
         )
+    if (calendar := case.rollout.calendar) and calendar.problem:
+        return calendar.problem
     if case.seen.metrics:
         return case.seen.metrics
     if isinstance(case.seen.route, Blocked):

@@ -12,6 +12,7 @@ from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import ModelRolloutStatus, VersionStatus
 from modelrollout.api.traffic import Traffic
 from modelrollout.core.plan import Plan, Policy, identity_of, plan_of, policy_of
+from modelrollout.core.windows import Calendar
 
 M = TypeVar("M", bound=Model)
 EDITED_BY = "modelrollout.dev/edited-by"
@@ -33,6 +34,10 @@ class _OfSpec:
     @cached_property
     def policy(self) -> Policy:
         return policy_of(self._spec)
+
+    @cached_property
+    def calendar(self) -> Calendar | None:
+        return Calendar(self._spec.windows) if self._spec.windows else None
 
     @cached_property
     def candidate(self) -> VersionStatus:
@@ -81,6 +86,11 @@ class Rollout:
             ValueError: spec cannot be read.
         """
         return self._read.policy
+
+    @property
+    def calendar(self) -> Calendar | None:
+        """The windows in which weights may grow, `None` where spec has none, or cannot be read."""
+        return self._of_spec.calendar if self._of_spec else None
 
     @property
     def wanted(self) -> VersionStatus | None:

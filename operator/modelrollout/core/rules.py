@@ -6,7 +6,7 @@ from datetime import timedelta
 from modelrollout.api.fields import NONE, render_duration
 from modelrollout.api.status import Cause, Command
 from modelrollout.core.case import LARGEST_SKEW, Case
-from modelrollout.core.consents import lacks_consent
+from modelrollout.core.consents import lacks_consent, wrong_time
 from modelrollout.core.drain import drain_of, drain_text
 from modelrollout.core.gitops import lacking
 from modelrollout.core.inbox import can_retry, rollback_answer
@@ -222,7 +222,11 @@ def apply_target(case: Case) -> Verb | None:
         return None
     route = case.seen.route
     if case.shares_seen != case.target or isinstance(route, Unmanaged):
-        if is_more(case.target, case.shares_seen or BASELINE_ONLY) and (blocked := hold_for_backends(case)):
+        # What users had already is given back to them at any time: a route that is gone answers nobody.
+        is_mending = isinstance(route, Unmanaged) and case.attempt.applied_at is not None
+        if is_more(case.target, case.shares_seen or BASELINE_ONLY) and (
+            blocked := hold_for_backends(case) or (None if is_mending else wrong_time(case))
+        ):
             return blocked
         if case.attempt.applied_at and case.step:
             # Evidence speaks of one span of unchanged shares.
