@@ -74,7 +74,7 @@ async def test_a_setting_freezes_without_a_look():
 
 
 def test_without_either_nothing_is_frozen():
-    found = Freeze(Server(), setting="", config_map=None, clock=lambda: NOW)  # type: ignore[arg-type]  # not asked
+    found = Freeze(Server(), setting="", config_map=None, clock=lambda: NOW)
 
     assert found.reason is None
 

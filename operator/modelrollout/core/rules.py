@@ -180,7 +180,7 @@ def follow_plan(case: Case) -> Verb | None:
         blocked := persons_hold(case) or skewed_clock(case) or lacks_consent(case, step)
     ):
         return blocked
-    if is_more(step.shares, case.shares_seen or BASELINE_ONLY) and (blocked := hold_for_backends(case)):
+    if blocked := _hold_for_growth(case, step.shares):
         return blocked
     return Go(step, Cause.PLAN_CHANGED, f"stages or gates have changed: goes on with {step_text(step)} from the start")
 
@@ -222,11 +222,7 @@ def apply_target(case: Case) -> Verb | None:
         return None
     route = case.seen.route
     if case.shares_seen != case.target or isinstance(route, Unmanaged):
-        # What users had already is given back to them at any time: a route that is gone answers nobody.
-        is_mending = isinstance(route, Unmanaged) and case.attempt.applied_at is not None
-        if is_more(case.target, case.shares_seen or BASELINE_ONLY) and (
-            blocked := hold_for_backends(case) or (None if is_mending else wrong_time(case))
-        ):
+        if blocked := _hold_for_growth(case, case.target):
             return blocked
         if case.attempt.applied_at and case.step:
             # Evidence speaks of one span of unchanged shares.
@@ -267,6 +263,15 @@ def start_clock_again(case: Case) -> Verb | None:
         Cause.CLOCK_SKEW,
         f"the operator's clock was {span_text(applied - case.now)} ahead: this step's clock and evidence start again",
     )
+
+
+def _hold_for_growth(case: Case, shares: Shares) -> Verb | None:
+    """Return what keeps the route from these shares, where they are more than it gives now."""
+    if not is_more(shares, case.shares_seen or BASELINE_ONLY):
+        return None
+    # What users had already is given back to them at any time: a route that is gone answers nobody.
+    is_mending = isinstance(case.seen.route, Unmanaged) and case.attempt is not None and case.attempt.applied_at
+    return hold_for_backends(case) or (None if is_mending else wrong_time(case))
 
 
 def _was_ours(case: Case) -> bool:
