@@ -26,7 +26,7 @@ WindowLength = Annotated[
     checked_text(
         "self.matches('^([0-9]{1,3}h)?([0-9]{1,4}m)?$') && self.matches('[1-9]')",
         "write how long the window is open in hours and minutes, above 0, such as 8h or 1h30m",
-        8,
+        9,
     ),
 ]
 TimeZone = Annotated[
