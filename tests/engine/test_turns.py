@@ -98,7 +98,7 @@ async def test_a_rollback_goes_ahead_while_every_turn_of_its_namespace_is_taken(
 
         real = stage.api.patch_status
 
-        async def patch_status(namespace: str, name: str, guard: str, patch: dict[str, object]) -> dict[str, object]:
+        async def patch_status(namespace: str, name: str, guard: str, patch: dict[str, Any]) -> Any:
             if name in names:
                 await hold.wait()
             return await real(namespace, name, guard, patch)
@@ -120,7 +120,7 @@ async def test_what_ends_a_rollback_is_not_read_again_where_its_own_write_was_an
     read = stage.api.read
     read_anew: list[str] = []
 
-    async def noted(resource: str, namespace: str, name: str, *, live: bool = False) -> dict[str, Any]:
+    async def noted(resource: str, namespace: str, name: str, *, live: bool = False) -> Any:
         if live:
             read_anew.append(resource)
         return await read(resource, namespace, name, live=live)
