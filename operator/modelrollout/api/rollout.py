@@ -21,6 +21,7 @@ from modelrollout.api.fields import (
 )
 from modelrollout.api.gates import Gates, OnFail
 from modelrollout.api.metrics import Metrics
+from modelrollout.api.options import PromoteOn
 from modelrollout.api.traffic import Traffic
 from modelrollout.api.versions import ModelVersion
 
@@ -143,6 +144,11 @@ class Analysis(Model):
         ge=20,
         le=10_000_000,
         description="Requests of each version below which no gate passes; 300 when left out.",
+    )
+    promote_on: PromoteOn = Field(
+        PromoteOn.EVIDENCE,
+        description="What passes a gate on counted requests: Evidence that its limit is kept (when left out), or NoBreach:"
+        " minRequests are in and the numbers keep the limit, which lets far more bad versions pass.",
     )
     ingest_delay: Duration | None = Field(
         None,

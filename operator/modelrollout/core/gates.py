@@ -7,6 +7,7 @@ from typing import assert_never
 
 from modelrollout.api.fields import render_number, render_share
 from modelrollout.api.gates import Gate
+from modelrollout.api.options import PromoteOn
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.evidence import Answer, Counted, Measured, NoData, Unknown
 from modelrollout.core.stats import (
@@ -46,6 +47,7 @@ class Bench:
     stored: GateStatus | None
     now: datetime
     is_window_short: bool = False
+    promote_on: PromoteOn = PromoteOn.EVIDENCE
 
     @property
     def fail_threshold(self) -> float:
@@ -193,6 +195,8 @@ def _weigh_absolute(limit: float, what: str, tally: Tally, bench: Bench) -> _Fin
         return _Finding(Verdict.FAIL, "AboveLimit", f"{shown}; odds against it {_odds(against)}")
     if tally.total < bench.min_requests:
         return _need_requests(tally.total, "candidate", bench)
+    if bench.promote_on is PromoteOn.NO_BREACH:
+        return _no_breach(shown, kept=tally.bad <= limit * tally.total)
     in_favour = log_evidence_below(now, limit)
     if in_favour >= PASS_THRESHOLD:
         return _Finding(Verdict.PASS, "BelowLimit", f"{shown}; odds for it {_odds(in_favour)}")
@@ -220,9 +224,20 @@ def _weigh_increase(increase: float, what: str, counted: Counted, tally: Tally, 
     for count, whose in ((tally.total, "candidate"), (tally.baseline_total, "baseline")):
         if count < bench.min_requests:
             return _need_requests(count, whose, bench)
+    if bench.promote_on is PromoteOn.NO_BREACH:
+        allowed = (1 + increase) * tally.baseline_bad * tally.total
+        return _no_breach(shown, kept=tally.bad * tally.baseline_total <= allowed)
     if against <= 1e-9:  # without a single bad request on either side E is exactly 1: no evidence
         return _Finding(Verdict.PASS, "NoWorseThanBaseline", f"{shown}; no evidence against it")
     hint = f"{shown}; odds against it {_odds(against)}: neither refuted nor confirmed, more requests are needed"
+    return _Finding(Verdict.UNKNOWN, Unknown.NEED_EVIDENCE, hint)
+
+
+def _no_breach(shown: str, *, kept: bool) -> _Finding:
+    """Pass on the numbers alone. A version that is exactly at its limit passes so at every other look."""
+    if kept:
+        return _Finding(Verdict.PASS, "NoBreach", f"{shown}; no limit is broken, which is no evidence that it is kept")
+    hint = f"{shown}; above what is allowed, without evidence that it is not chance: more requests are needed"
     return _Finding(Verdict.UNKNOWN, Unknown.NEED_EVIDENCE, hint)
 
 

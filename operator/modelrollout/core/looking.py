@@ -126,6 +126,7 @@ def judge_all(
         known = stored.get(gate.name)
         return Bench(
             min_requests=policy.min_requests,
+            promote_on=policy.promote_on,
             limits=limits,
             warming_until=warming,
             earlier=tuple(known.earlier) if known else (),

@@ -9,6 +9,7 @@ from typing import Any
 
 from modelrollout.api.fields import ALL, NONE, Percent
 from modelrollout.api.gates import ErrorRate, Gate, Latency, OnFail
+from modelrollout.api.options import PromoteOn
 from modelrollout.api.rollout import Canary, Full, ModelRolloutSpec, Risk, Shadow, Stage
 from modelrollout.api.status import VersionStatus
 from modelrollout.api.versions import ModelVersion
@@ -97,6 +98,7 @@ class Policy:
     interval: timedelta
     warmup: timedelta
     min_requests: int
+    promote_on: PromoteOn
     ingest_delay: timedelta
     freshness: timedelta
     deadline: timedelta
@@ -135,6 +137,7 @@ def policy_of(spec: ModelRolloutSpec) -> Policy:
         interval=default(given.interval, timedelta(seconds=30)),
         warmup=default(given.warmup, timedelta(minutes=2)),
         min_requests=given.min_requests or 300,
+        promote_on=given.promote_on,
         ingest_delay=default(given.ingest_delay, timedelta(seconds=30)),
         freshness=default(given.freshness, timedelta(minutes=1)),
         deadline=default(given.deadline, timedelta(hours=1)),
