@@ -198,7 +198,9 @@ class TestNoBreach:
     )
     def test_numbers_that_keep_the_limit_pass_without_evidence(self, gate, answer):
         assert verdict(gate, answer, limits=2, **self.NO_BREACH) == (Verdict.PASS, "NoBreach")
-        assert verdict(gate, answer, limits=2)[0] is Verdict.UNKNOWN
+
+    def test_without_it_an_absolute_limit_needs_evidence_for_the_same_numbers(self):
+        assert verdict(ERRORS, counted(20, 1000)) == (Verdict.UNKNOWN, "NeedEvidence")
 
     @pytest.mark.parametrize(
         ("gate", "answer"),

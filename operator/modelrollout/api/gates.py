@@ -6,10 +6,13 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from modelrollout.api.fields import Duration, Increase, Link, Model, Name, Number, Share, rule, rules
+from modelrollout.api.options import Severity
 
 MAX_GATES = 20
 
 MAX_QUERY = 2048
+
+MAX_STAGES = 20
 
 
 class OnFail(StrEnum):
@@ -85,7 +88,11 @@ class Gate(Model):
             rule(
                 "[has(self.errorRate), has(self.latency), has(self.value)].filter(given, given).size() == 1",
                 "give exactly one of errorRate, latency and value: a second condition is a second gate",
-            )
+            ),
+            rule(
+                "!has(self.severity) || self.severity != 'safety' || !has(self.onFail) || self.onFail != 'Hold'",
+                "a gate of severity safety rolls back: remove onFail: Hold, or write severity: critical",
+            ),
         )
     )
 
@@ -95,6 +102,21 @@ class Gate(Model):
     value: Value | None = Field(None, description="Gate on the value of a PromQL expression.")
     on_fail: OnFail = Field(OnFail.ROLLBACK, description="What a failure does: Rollback (when left out) or Hold.")
     runbook_url: Link | None = Field(None, alias="runbookURL", description="What to do when this gate fails.")
+    # None is what is left out: a default would change the digest of every plan.
+    severity: Severity | None = Field(
+        None,
+        description="How bad a failure is: warning is told and does nothing else; critical (when left out) does what onFail"
+        " says; safety rolls back, and no later candidate begins before control.retry.",
+    )
+    dry_run: bool | None = Field(
+        None, description="Judges and writes down, and does nothing else: neither stops a rollout nor is waited for."
+    )
+    stages: list[Name] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_STAGES,
+        description="Names of the stages that this gate of spec.gates is judged in; all when left out.",
+    )
 
 
 Gates = Annotated[

@@ -8,3 +8,24 @@ class PromoteOn(StrEnum):
 
     EVIDENCE = "Evidence"
     NO_BREACH = "NoBreach"
+
+
+class Severity(StrEnum):
+    """How bad a gate's failure is."""
+
+    WARNING = "warning"
+    CRITICAL = "critical"
+    SAFETY = "safety"
+
+
+class GateEffect(StrEnum):
+    """What a gate does that is more, or less, than to roll back or hold."""
+
+    WARNS = "Warns"
+    RECORDS = "Records"
+    STOPS = "Stops"
+
+    @property
+    def acts(self) -> bool:
+        """Whether it rolls back, holds, and is waited for."""
+        return self is GateEffect.STOPS

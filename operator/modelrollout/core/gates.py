@@ -7,7 +7,7 @@ from typing import assert_never
 
 from modelrollout.api.fields import render_number, render_share
 from modelrollout.api.gates import Gate
-from modelrollout.api.options import PromoteOn
+from modelrollout.api.options import GateEffect, PromoteOn
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.evidence import Answer, Counted, Measured, NoData, Unknown
 from modelrollout.core.stats import (
@@ -48,6 +48,7 @@ class Bench:
     now: datetime
     is_window_short: bool = False
     promote_on: PromoteOn = PromoteOn.EVIDENCE
+    effect: GateEffect | None = None
 
     @property
     def fail_threshold(self) -> float:
@@ -286,5 +287,6 @@ def _status(
         samples=samples,
         evaluated_at=bench.now,
         tally=tally,
+        effect=bench.effect,
         earlier=list(bench.earlier),
     )

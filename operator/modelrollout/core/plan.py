@@ -39,11 +39,6 @@ class Step:
     min_duration: timedelta
     gates: tuple[Gate, ...]
 
-    @property
-    def limits(self) -> int:
-        """How many limits its gates set: over so many the false alarms of one look add up."""
-        return sum(len(limits_of(gate)) for gate in self.gates)
-
 
 def limits_of(gate: Gate) -> tuple[str, ...]:
     """Return which limits a gate sets: `absolute`, `relative`, both, or `bounds` of a value."""
@@ -188,7 +183,8 @@ def unmet_need(plan: Plan, capabilities: Capabilities) -> Blocked | None:
 
 
 def _steps_of(stage: Stage, common: tuple[Gate, ...]) -> tuple[Step, ...]:
-    gates = common + tuple(stage.gates or ())
+    judged = tuple(gate for gate in common if gate.stages is None or stage.name in gate.stages)
+    gates = judged + tuple(stage.gates or ())
     lasts = DEFAULT_STEP_DURATION if stage.min_duration is None else stage.min_duration
     match (stage.shadow, stage.canary, stage.full):
         case (Shadow() as shadow, None, None):
