@@ -210,9 +210,7 @@ ON_CREATE = (
         {"spec.gates.0.value": {"query": "up", "max": "1"}},
         "a second condition is a second gate",
     ),
-    Refusal(
-        "a gate of no kind", {"spec.gates.0.errorRate": REMOVED}, "give exactly one of errorRate, latency and value"
-    ),
+    Refusal("a gate of no kind", {"spec.gates.0.errorRate": REMOVED}, "give exactly one of errorRate"),
     Refusal("an empty list of gates", {"spec.gates": []}, "should have at least 1 items"),
     Refusal(
         "21 gates",

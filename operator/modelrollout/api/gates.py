@@ -1,9 +1,9 @@
 """Gates: the conditions on metrics that a candidate has to meet."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from modelrollout.api.fields import Duration, Increase, Link, Model, Name, Number, Share, rule, rules
 from modelrollout.api.options import Severity
@@ -80,15 +80,31 @@ class Value(Model):
     max: Number | None = Field(None, description="Largest value allowed.")
 
 
+Kind = ErrorRate | Latency | Value
+
+KINDS = (
+    "errorRate",
+    "latency",
+    "value",
+)
+"""The fields of a gate of which exactly one is given; a test holds them against `Kind` and the fields of `Gate`."""
+
+
+def _exactly_one_kind() -> dict[str, str]:
+    *first, last = KINDS
+    given = ", ".join(f"has(self.{kind})" for kind in KINDS)
+    return rule(
+        f"[{given}].filter(given, given).size() == 1",
+        f"give exactly one of {', '.join(first)} and {last}: a second condition is a second gate",
+    )
+
+
 class Gate(Model):
     """A condition on a metric that the candidate has to meet."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule(
-                "[has(self.errorRate), has(self.latency), has(self.value)].filter(given, given).size() == 1",
-                "give exactly one of errorRate, latency and value: a second condition is a second gate",
-            ),
+            _exactly_one_kind(),
             rule(
                 "!has(self.severity) || self.severity != 'safety' || !has(self.onFail) || self.onFail != 'Hold'",
                 "a gate of severity safety rolls back: remove onFail: Hold, or write severity: critical",
@@ -117,6 +133,26 @@ class Gate(Model):
         max_length=MAX_STAGES,
         description="Names of the stages that this gate of spec.gates is judged in; all when left out.",
     )
+
+    @property
+    def kind(self) -> Kind:
+        """What the gate asks for: the one of `KINDS` that is given."""
+        return next(kind for kind in self._kinds if kind is not None)
+
+    @property
+    def _kinds(self) -> tuple[Kind | None, ...]:
+        return (
+            self.error_rate,
+            self.latency,
+            self.value,
+        )
+
+    @model_validator(mode="after")
+    def _has_a_kind(self) -> Self:
+        # The API server lets none in, but prunes nothing that a newer CRD knows and this operator does not.
+        if sum(kind is not None for kind in self._kinds) != 1:
+            raise ValueError(f"give exactly one of {', '.join(KINDS)}; this operator knows no other kind of gate")
+        return self
 
 
 Gates = Annotated[

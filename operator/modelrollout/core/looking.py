@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 
 from modelrollout.api.gates import Gate
 from modelrollout.api.status import Attempt, GateStatus, VersionStatus
+from modelrollout.core.bench import Bench
 from modelrollout.core.case import place_of
 from modelrollout.core.evidence import Answer, Gap, NoData, Question, Track, Unknown
-from modelrollout.core.gates import Bench, judge
+from modelrollout.core.gates import judge
 from modelrollout.core.panel import panel_of
 from modelrollout.core.plan import Plan, Policy, StageKind, Step
 from modelrollout.core.rollout import Rollout
