@@ -293,7 +293,9 @@ Multiple = Annotated[
     float,
     BeforeValidator(parse_multiple),
     PlainSerializer(render_multiple),
-    _text("self.matches('^[0-9]{1,3}([.][0-9]{1,2})?x$') && double(self.replace('x', '')) > 1.0", MULTIPLE_REMEDY, 7),
+    checked_text(
+        "self.matches('^[0-9]{1,3}([.][0-9]{1,2})?x$') && double(self.replace('x', '')) > 1.0", MULTIPLE_REMEDY, 7
+    ),
 ]
 Number = Annotated[
     float,

@@ -55,7 +55,7 @@ def _advance(case: Case, request: AdvanceRequest) -> AdvanceStatus:
 
 def _override(case: Case, request: AdvanceRequest) -> OverrideStatus:
     step = case.step
-    open_ones = [gate for gate in case.seen.gates if gate.verdict is not Verdict.PASS]
+    open_ones = [gate for gate in case.acting if gate.verdict is not Verdict.PASS]
     said = "; ".join(f"{gate.name} {gate.verdict} ({gate.reason}): {gate.message}" for gate in open_ones)
     return OverrideStatus(
         at=case.now,

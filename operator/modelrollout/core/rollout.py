@@ -11,7 +11,9 @@ from modelrollout.api.fields import Model
 from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import ModelRolloutStatus, VersionStatus
 from modelrollout.api.traffic import Traffic
+from modelrollout.core.flaws import flaw_of
 from modelrollout.core.plan import Plan, Policy, identity_of, plan_of, policy_of
+from modelrollout.core.traffic import Blocked
 from modelrollout.core.windows import Calendar
 
 M = TypeVar("M", bound=Model)
@@ -38,6 +40,10 @@ class _OfSpec:
     @cached_property
     def calendar(self) -> Calendar | None:
         return Calendar(self._spec.windows) if self._spec.windows else None
+
+    @cached_property
+    def flaw(self) -> Blocked | None:
+        return (self.calendar and self.calendar.problem) or flaw_of(self._spec, self.plan(has_baseline=True))
 
     @cached_property
     def candidate(self) -> VersionStatus:
@@ -91,6 +97,11 @@ class Rollout:
     def calendar(self) -> Calendar | None:
         """The windows in which weights may grow, `None` where spec has none, or cannot be read."""
         return self._of_spec.calendar if self._of_spec else None
+
+    @property
+    def flaw(self) -> Blocked | None:
+        """What is wrong with the plan's gates or windows, `None` where nothing is, or spec cannot be read."""
+        return self._of_spec.flaw if self._of_spec else None
 
     @property
     def wanted(self) -> VersionStatus | None:

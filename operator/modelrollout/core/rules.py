@@ -19,6 +19,7 @@ from modelrollout.core.preconditions import (
     missing_outside,
     persons_hold,
     refusal_to_start,
+    safety_hold,
     skewed_clock,
 )
 from modelrollout.core.traffic import (
@@ -125,10 +126,12 @@ def rest(case: Case) -> Verb | None:
         last = case.status.attempt
         why = last.rollback.message if last and last.rollback else "it was rolled back"
         drains = drain_text(drain_of(case, last))
+        remedy = "Make another version the candidate, or ask for control.retry"
+        if case.status.safety_stop:
+            remedy = "It failed a safety gate: no other candidate begins either, before control.retry"
         return Rest(
             "RolledBack",
-            f"version {case.wanted.version} was rolled back: {why}. {drains}{'. ' if drains else ''}Make another version"
-            " the candidate, or ask for control.retry",
+            f"version {case.wanted.version} was rolled back: {why}. {drains}{'. ' if drains else ''}{remedy}",
             writes=mend,
         )
     return None
@@ -140,7 +143,9 @@ def begin(case: Case) -> Verb | None:
         return None
     if case.status.serving is None and case.serving and case.shares_seen == CANDIDATE_ONLY:
         return Recognize()
-    refusal = persons_hold(case) or refusal_to_start(case) or lacks_consent(case, case.plan.steps[0])
+    refusal = (
+        persons_hold(case) or safety_hold(case) or refusal_to_start(case) or lacks_consent(case, case.plan.steps[0])
+    )
     if isinstance(refusal, Hold) and isinstance(case.seen.route, Unmanaged) and case.seen.baseline is Endpoints.READY:
         return replace(refusal, writes=True)
     return refusal or Begin()
