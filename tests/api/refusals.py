@@ -16,6 +16,9 @@ class Refusal(NamedTuple):
     sentence: str
 
 
+_RATIO = {"bad": {"metric": "bad_total"}, "total": {"metric": "all_total"}}
+
+
 def _gate(**kinds: Any) -> dict[str, Any]:
     return {"name": "extra", **kinds}
 
@@ -209,6 +212,22 @@ ON_CREATE = (
         "a value whose limits exclude each other",
         {"spec.gates.2.value": {"query": "up", "min": "2", "max": "1"}},
         "write a min that is at most max",
+    ),
+    Refusal("a ratio without limit", {"spec.gates.0": _gate(ratio=_RATIO)}, "give ratio.max, maxIncrease or both"),
+    Refusal(
+        "a ratio of one counter",
+        {"spec.gates.0": _gate(ratio={"bad": _RATIO["bad"], "max": "1%"})},
+        "ratio.total: Required value",
+    ),
+    Refusal(
+        "a ratio of a query",
+        {"spec.gates.0": _gate(ratio={**_RATIO, "total": {"metric": "sum(all_total)"}, "max": "1%"})},
+        "write a Prometheus metric name",
+    ),
+    Refusal(
+        "a ratio whose version label is none",
+        {"spec.gates.0": _gate(ratio={**_RATIO, "max": "1%", "versionLabel": {"name": "my-label"}})},
+        "write a Prometheus label name",
     ),
     Refusal("a share without sign", {"spec.gates.0.errorRate.max": "1"}, "write a share with its sign"),
     Refusal("a share that is a number", {"spec.gates.0.errorRate.max": 1}, 'must be of type string: "integer"'),

@@ -35,6 +35,17 @@ ACCEPTED: dict[str, Changes] = {
         ]
     },
     "a stage with a gate of its own": {"spec.stages.1.gates": [{"name": "own", "errorRate": {"maxIncrease": "0%"}}]},
+    "a ratio": {
+        "spec.gates.0": {
+            "name": "disagreement",
+            "ratio": {
+                "bad": {"metric": "answers_total", "matchers": [{"label": "agrees", "value": "false"}]},
+                "total": {"metric": "answers_total"},
+                "versionLabel": {"name": "version", "holds": "Version"},
+                "max": "2%",
+            },
+        }
+    },
     "an adopted rule": {"spec.traffic": {"httpRoute": {"adopt": {"name": "fraud", "rule": "score"}}}},
     "a GRPCRoute": {
         "spec.traffic": {

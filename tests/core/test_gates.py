@@ -17,6 +17,10 @@ ERRORS = {"name": "errors", "errorRate": {"max": "2%"}}
 COMPARED = {"name": "errors", "errorRate": {"maxIncrease": "25%"}}
 BOTH = {"name": "errors", "errorRate": {"max": "2%", "maxIncrease": "25%"}}
 SLOW = {"name": "latency", "latency": {"threshold": "300ms", "maxAbove": "2%"}}
+DISAGREEMENT = {
+    "name": "disagreement",
+    "ratio": {"bad": {"metric": "differing_total"}, "total": {"metric": "compared_total"}, "max": "2%"},
+}
 SCORE = {"name": "score", "value": {"query": "q", "min": "0.1", "max": "0.2"}}
 
 
@@ -74,6 +78,11 @@ class TestAbsoluteLimit:
         assert verdict(SLOW, counted(37, 1000)) == (Verdict.FAIL, "AboveLimit")
         assert verdict(SLOW, counted(8, 1000)) == (Verdict.PASS, "BelowLimit")
         assert "took longer than 0.3s" in judged(SLOW, counted(8, 1000)).message
+
+    def test_bad_events_of_a_ratio_are_counted_like_failed_requests(self):
+        assert verdict(DISAGREEMENT, counted(37, 1000)) == (Verdict.FAIL, "AboveLimit")
+        assert verdict(DISAGREEMENT, counted(8, 1000)) == (Verdict.PASS, "BelowLimit")
+        assert "8 of 1000 requests were bad (0.8%), allowed is 2%" in judged(DISAGREEMENT, counted(8, 1000)).message
 
     def test_nothing_at_all_is_no_evidence(self):
         status = judged(ERRORS, counted(0, 0))

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from modelrollout.api.fields import Duration, Increase, Link, Model, Name, Number, Share, rule, rules
+from modelrollout.api.kinds import Ratio
 
 MAX_GATES = 20
 
@@ -77,12 +78,13 @@ class Value(Model):
     max: Number | None = Field(None, description="Largest value allowed.")
 
 
-Kind = ErrorRate | Latency | Value
+Kind = ErrorRate | Latency | Value | Ratio
 
 KINDS = (
     "errorRate",
     "latency",
     "value",
+    "ratio",
 )
 """The fields of a gate of which exactly one is given; a test holds them against `Kind` and the fields of `Gate`."""
 
@@ -105,6 +107,7 @@ class Gate(Model):
     error_rate: ErrorRate | None = Field(None, description="Gate on the share of server errors.")
     latency: Latency | None = Field(None, description="Gate on the share of slow requests.")
     value: Value | None = Field(None, description="Gate on the value of a PromQL expression.")
+    ratio: Ratio | None = Field(None, description="Gate on the share of bad events among all, by two counters.")
     on_fail: OnFail = Field(OnFail.ROLLBACK, description="What a failure does: Rollback (when left out) or Hold.")
     runbook_url: Link | None = Field(None, alias="runbookURL", description="What to do when this gate fails.")
 
@@ -119,6 +122,7 @@ class Gate(Model):
             self.error_rate,
             self.latency,
             self.value,
+            self.ratio,
         )
 
     @model_validator(mode="after")

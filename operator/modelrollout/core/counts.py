@@ -5,6 +5,7 @@ from typing import assert_never
 
 from modelrollout.api.fields import render_share
 from modelrollout.api.gates import ErrorRate, Gate, Latency, Value
+from modelrollout.api.kinds import Ratio
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.bench import Bench, Finding, status_of, warming
 from modelrollout.core.evidence import Counted, Unknown
@@ -145,6 +146,8 @@ def _limits(gate: Gate) -> tuple[float | None, float | None, str]:
             return highest, increase, "failed"
         case Latency(threshold=threshold, max_above=highest, max_increase=increase):
             return highest, increase, f"took longer than {threshold.total_seconds():g}s"
+        case Ratio(max=highest, max_increase=increase):
+            return highest, increase, "were bad"
         case Value():
             raise ValueError(f"gate {gate.name!r} counts no requests, but requests were counted")
         case other:

@@ -10,6 +10,7 @@ from modelrollout.api.fields import render_duration
 from modelrollout.api.gates import Gate, Value
 from modelrollout.api.metrics import Metrics
 from modelrollout.core.evidence import Answer, Counted, Gap, Measured, NoData, Question, Track, Unknown
+from modelrollout.core.plan import limits_of
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import Blocked
 from modelrollout.engine.ports import Clock
@@ -18,10 +19,11 @@ from modelrollout.metrics.answers import number_of
 from modelrollout.metrics.batches import Batches
 from modelrollout.metrics.clocks import SourceClock
 from modelrollout.metrics.config import SourceConfig
-from modelrollout.metrics.counting import Ask, Look, ask_age, counting_of, judged_series, staleness
+from modelrollout.metrics.counting import Ask, Counting, Look, ask_age, counting_of, staleness
 from modelrollout.metrics.presets import Signals, signals_of
 from modelrollout.metrics.prometheus import OnCall, PrometheusSource
 from modelrollout.metrics.queries import PromQL
+from modelrollout.metrics.ratios import ratio_of
 
 _ANY_TRACK = Track("default", "HTTPRoute", "any", "any", 80, "any")
 
@@ -54,7 +56,7 @@ class Sources:
             signals = signals_of(metrics, _ANY_TRACK, config.namespace_label)
         except ValueError as error:
             return Blocked("BadMetrics", f"spec.metrics cannot be asked for: {error}")
-        problems = (_missing(gate, signals, config) for gate in gates)
+        problems = (_missing(gate, signals, config) or _unasked(gate, metrics, config) for gate in gates)
         return next((problem for problem in problems if problem is not None), None)
 
     async def measure(self, question: Question) -> Answer:
@@ -137,6 +139,15 @@ def _missing(gate: Gate, signals: Signals, config: SourceConfig) -> Blocked | No
     )
 
 
+def _unasked(gate: Gate, metrics: Metrics, config: SourceConfig) -> Blocked | None:
+    try:
+        if gate.ratio is not None:
+            ratio_of(gate.ratio, "candidate", metrics, _ANY_TRACK, config.namespace_label)
+    except ValueError as error:
+        return Blocked("BadMetrics", f"gate {gate.name} cannot be asked for: {error}")
+    return None
+
+
 async def _measured(look: Look, gate: str, value: Value) -> Measured | NoData:
     found = await look.source.ask_alone(PromQL(value.query), look.until)
     number = found if isinstance(found, NoData) else number_of(found, look.name, what=f"the query of gate {gate}")
@@ -146,28 +157,32 @@ async def _measured(look: Look, gate: str, value: Value) -> Measured | NoData:
 async def _counted(look: Look, question: Question, label: str | None) -> Counted | NoData:
     """Count both versions' requests: a gate without a relative limit asks whether both are failing."""
     gate = question.gate
-    signals = signals_of(question.metrics, question.candidate, label)
-    series = judged_series(signals, slow=gate.latency is not None)
-    candidate = counting_of(gate, "candidate", signals)
-    asks = [ask_age(series), *candidate.asks(look)]
+    candidate = _counting(question, "candidate", question.candidate, label)
+    asks = [ask_age(candidate.series), *candidate.asks(look)]
     if question.baseline is None:
         age, *of_candidate = await look.numbers(asks)
         compared: Counts | NoData | None = None
     else:
-        baseline = counting_of(gate, "baseline", signals_of(question.metrics, question.baseline, label))
+        baseline = _counting(question, "baseline", question.baseline, label)
         age, first, second, *of_baseline = await look.numbers([*asks, *baseline.asks(look)])
         of_candidate = [first, second]
         compared = _compared(gate, await baseline.read(look, *of_baseline))
     judged = await candidate.read(look, *of_candidate)
     if isinstance(judged, NoData):
         return judged
-    if stale := staleness(look, series, age, question.freshness):
+    if stale := staleness(look, candidate.series, age, question.freshness):
         return stale
     return compared if isinstance(compared, NoData) else Counted(judged, compared)
 
 
+def _counting(question: Question, version: str, track: Track, label: str | None) -> Counting:
+    gate, metrics = question.gate, question.metrics
+    if gate.ratio is not None:
+        return ratio_of(gate.ratio, version, metrics, track, label)
+    return counting_of(gate, version, signals_of(metrics, track, label))
+
+
 def _compared(gate: Gate, found: Counts | NoData) -> Counts | NoData | None:
-    limits = gate.error_rate or gate.latency
-    if isinstance(found, NoData) and limits is not None and limits.max_increase is None:
+    if isinstance(found, NoData) and "relative" not in limits_of(gate):
         return None
     return Counts(0, 0) if isinstance(found, NoData) and found.reason is Unknown.NO_DATA else found
