@@ -140,3 +140,5 @@ def _mend_limits(gate: Mapping[str, Any]) -> None:
         least, most = value.get("min"), value.get("max")
         if least is not None and most is not None and float(least) > float(most):
             value["min"], value["max"] = most, least
+        if "maxIncrease" in value or "maxDecrease" in value:
+            value["query"] = f"$version{value['query']}"[: max(8, len(value["query"]))]

@@ -207,7 +207,12 @@ ON_CREATE = (
     ),
     Refusal("a latency without threshold", {"spec.gates.1.latency.threshold": REMOVED}, "threshold: Required value"),
     Refusal("a threshold of 0", {"spec.gates.1.latency.threshold": "0ms"}, "write a threshold above 0"),
-    Refusal("a value without limit", {"spec.gates.2.value": {"query": "up"}}, "give value.min, max or both, in quotes"),
+    Refusal("a value without limit", {"spec.gates.2.value": {"query": "up"}}, "give value.min, max, maxIncrease or"),
+    Refusal(
+        "a comparison of a query with itself",
+        {"spec.gates.2.value": {"query": "up", "maxDecrease": "5%"}},
+        "write $service or $version as the value of the label",
+    ),
     Refusal(
         "a value whose limits exclude each other",
         {"spec.gates.2.value": {"query": "up", "min": "2", "max": "1"}},

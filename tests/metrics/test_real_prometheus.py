@@ -353,6 +353,19 @@ async def test_a_value_is_one_number_or_unknown(
     assert got == found
 
 
+async def test_a_value_is_measured_for_both_versions(
+    cluster: LocalCluster, source: Sources, exporter: Exporter, test_name: str, end: float
+) -> None:
+    tell(cluster, exporter, test_name, {
+        'gauge{service="fraud-v1",version="2026.10.4+a"}': [(end, 0.25)],
+        'gauge{service="fraud-v2",version="2026.11.2"}': [(end, 0.75)],
+    })  # fmt: skip
+    gate = value(f'avg(gauge{{test="{test_name}",service="$service",version=~"$version"}})')
+    baseline = track("fraud-v1", version="2026.10.4+a")
+
+    assert await ask(source, end, gate, metrics_of(test_name), baseline) == Measured(0.75, 0.25)
+
+
 async def test_prometheus_down_is_unreachable_and_its_counts_are_there_when_it_is_back(
     cluster: LocalCluster, source: Sources, exporter: Exporter, test_name: str, end: float
 ) -> None:

@@ -225,6 +225,35 @@ async def test_a_value_is_the_one_number_of_its_query(
     assert sorted(scripted.queries) == ["avg(score)", "time()"]
 
 
+async def test_a_query_that_names_the_version_is_asked_for_both(sources: Sources, scripted: Scripted) -> None:
+    scripted.on('score{service="fraud-v1"}', lambda: vector("0.5"))
+    scripted.on('score{service="fraud-v2"}', lambda: vector("0.75"))
+
+    answer = await sources.measure(question(value('score{service="$service"}'), baseline=BASELINE))
+
+    assert answer == Measured(0.75, 0.5)
+
+
+async def test_a_query_that_names_no_version_is_asked_once(sources: Sources, scripted: Scripted) -> None:
+    scripted.on("score", lambda: vector("0.75"))
+
+    answer = await sources.measure(question(value('score{namespace="$namespace"}'), baseline=BASELINE))
+
+    assert answer == Measured(0.75)
+    assert sorted(scripted.queries) == ['score{namespace="models"}', "time()"]
+
+
+async def test_a_baseline_without_a_value_is_said_beside_the_candidates(sources: Sources, scripted: Scripted) -> None:
+    scripted.on('score{service="fraud-v1"}', vector)
+    scripted.on('score{service="fraud-v2"}', lambda: vector("0.75"))
+
+    answer = await sources.measure(question(value('score{service="$service"}'), baseline=BASELINE))
+
+    assert isinstance(answer, Measured)
+    assert isinstance(answer.baseline, NoData)
+    assert answer.baseline.reason is Unknown.NO_DATA
+
+
 async def test_a_measure_has_one_time_limit_however_many_queries_wait(scripted: Scripted, calls: Calls) -> None:
     config = SourceConfig(url=scripted.url, timeout=timedelta(milliseconds=300), concurrency=1)
     sources = Sources({"default": config}, now, calls)
@@ -293,6 +322,9 @@ def test_what_can_be_judged_is_not_blocked(sources: Sources) -> None:
         pytest.param(Metrics(source="closed", preset="traefik"), value("x"), "RawQueriesOff", "ask the administrator",
                      id="a query where none is allowed"),
         pytest.param(TRAEFIK, DISAGREEMENT, "BadMetrics", "give the gate a versionLabel", id="a ratio that tells nothing apart"),
+        pytest.param(TRAEFIK, value("x{a=$service}"), "BadMetrics", "in quotes", id="a placeholder that is no text"),
+        pytest.param(TRAEFIK, {"name": "s", "value": {"query": "x # $service", "maxIncrease": "1%"}}, "BadMetrics",
+                     "names no version", id="a comparison of a query with itself"),
         pytest.param(custom(requests={"metric": "sum(x)"}), ERRORS, "BadMetrics", "no metric name", id="a metric's name"),
         pytest.param(custom(versionLabel={"name": "__name__"}), ERRORS, "BadMetrics", "no label", id="a label's name"),
     ],

@@ -65,7 +65,16 @@ class Value(Model):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule("has(self.min) || has(self.max)", 'give value.min, max or both, in quotes, such as max: "0.2"'),
+            rule(
+                "has(self.min) || has(self.max) || has(self.maxIncrease) || has(self.maxDecrease)",
+                'give value.min, max, maxIncrease or maxDecrease, in quotes, such as max: "0.2": a gate needs a limit',
+            ),
+            rule(
+                "!(has(self.maxIncrease) || has(self.maxDecrease)) ||"
+                " self.query.contains('$service') || self.query.contains('$version')",
+                "a limit relative to the baseline needs a query that can be asked of either version: write $service or"
+                ' $version as the value of the label that tells them apart, such as {service="$service"}',
+            ),
             rule(
                 "!has(self.min) || !has(self.max) || double(self.min) <= double(self.max)",
                 "no value is at least min and at most max: write a min that is at most max",
@@ -73,9 +82,25 @@ class Value(Model):
         )
     )
 
-    query: str = Field(min_length=1, max_length=MAX_QUERY, description="PromQL that gives a scalar or one series.")
+    query: str = Field(
+        min_length=1,
+        max_length=MAX_QUERY,
+        description="PromQL that gives a scalar or one series; $service, $version and $namespace within its quotes stand for"
+        " a version's own, and with one of the first two the baseline's value is asked for as well.",
+    )
     min: Number | None = Field(None, description="Smallest value allowed.")
     max: Number | None = Field(None, description="Largest value allowed.")
+    max_increase: Increase | None = Field(
+        None, description='How far it may lie above the baseline\'s value, in percent of that, such as "10%".'
+    )
+    max_decrease: Increase | None = Field(
+        None, description='How far it may lie below the baseline\'s value, in percent of that, such as "5%".'
+    )
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether it is compared with the baseline's value."""
+        return self.max_increase is not None or self.max_decrease is not None
 
 
 Kind = ErrorRate | Latency | Value | Ratio

@@ -7,7 +7,7 @@ from modelrollout.api.fields import render_share
 from modelrollout.api.gates import ErrorRate, Gate, Latency, Value
 from modelrollout.api.kinds import Ratio
 from modelrollout.api.status import GateStatus, Tally, Verdict
-from modelrollout.core.bench import Bench, Finding, status_of, warming
+from modelrollout.core.bench import Bench, Finding, most_telling, status_of, warming
 from modelrollout.core.evidence import Counted, Unknown
 from modelrollout.core.stats import (
     Counts,
@@ -83,10 +83,7 @@ def _weigh(gate: Gate, counted: Counted, tally: Tally, bench: Bench) -> Finding:
         findings.append(_weigh_absolute(absolute, what, tally, bench))
     if increase is not None:
         findings.append(_weigh_increase(increase, what, counted, tally, bench))
-    for verdict in (Verdict.FAIL, Verdict.UNKNOWN):
-        if worst := next((f for f in findings if f.verdict is verdict), None):
-            return worst
-    return Finding(Verdict.PASS, findings[0].reason, "; ".join(f.message for f in findings))
+    return most_telling(findings)
 
 
 def _weigh_absolute(limit: float, what: str, tally: Tally, bench: Bench) -> Finding:

@@ -20,9 +20,9 @@ from modelrollout.metrics.batches import Batches
 from modelrollout.metrics.clocks import SourceClock
 from modelrollout.metrics.config import SourceConfig
 from modelrollout.metrics.counting import Ask, Counting, Look, ask_age, counting_of, staleness
+from modelrollout.metrics.placeholders import names_version, query_for
 from modelrollout.metrics.presets import Signals, signals_of
 from modelrollout.metrics.prometheus import OnCall, PrometheusSource
-from modelrollout.metrics.queries import PromQL
 from modelrollout.metrics.ratios import ratio_of
 
 _ANY_TRACK = Track("default", "HTTPRoute", "any", "any", 80, "any")
@@ -112,7 +112,7 @@ class Sources:
             return problem
         look = self._look(name, question.candidate, question.until, question.until - question.since)
         if gate.value is not None:
-            return await _measured(look, gate.name, gate.value)
+            return await _measured(look, question, gate.value.query)
         return await _counted(look, question, self._configs[name].namespace_label)
 
     def _look(self, name: str, candidate: Track, until: datetime, window: timedelta) -> Look:
@@ -143,15 +143,32 @@ def _unasked(gate: Gate, metrics: Metrics, config: SourceConfig) -> Blocked | No
     try:
         if gate.ratio is not None:
             ratio_of(gate.ratio, "candidate", metrics, _ANY_TRACK, config.namespace_label)
+        if gate.value is not None:
+            _check_query(gate.value)
     except ValueError as error:
         return Blocked("BadMetrics", f"gate {gate.name} cannot be asked for: {error}")
     return None
 
 
-async def _measured(look: Look, gate: str, value: Value) -> Measured | NoData:
-    found = await look.source.ask_alone(PromQL(value.query), look.until)
-    number = found if isinstance(found, NoData) else number_of(found, look.name, what=f"the query of gate {gate}")
-    return number if isinstance(number, NoData) else Measured(number)
+def _check_query(value: Value) -> None:
+    query_for(value.query, _ANY_TRACK)
+    if value.is_relative and not names_version(value.query):
+        raise ValueError("its query names no version: write $service or $version as a label's value, in quotes")
+
+
+async def _measured(look: Look, question: Question, query: str) -> Measured | NoData:
+    """Measure the candidate's value, and the baseline's where the query names the version."""
+    what = f"the query of gate {question.gate.name}"
+
+    async def ask(track: Track) -> float | NoData:
+        found = await look.source.ask_alone(query_for(query, track), look.until)
+        return found if isinstance(found, NoData) else number_of(found, look.name, what=what)
+
+    if question.baseline is None or not names_version(query):
+        value = await ask(question.candidate)
+        return value if isinstance(value, NoData) else Measured(value)
+    value, baseline = await asyncio.gather(ask(question.candidate), ask(question.baseline))
+    return value if isinstance(value, NoData) else Measured(value, baseline)
 
 
 async def _counted(look: Look, question: Question, label: str | None) -> Counted | NoData:
