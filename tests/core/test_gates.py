@@ -274,11 +274,9 @@ class TestValues:
 
 
 class TestValuesBesideTheBaselines:
-    NEAR: ClassVar = {
-        "name": "score",
-        "value": {"query": 'q{a="$service"}', "maxIncrease": "10%", "maxDecrease": "5%"},
-    }
-    BOTH: ClassVar = {"name": "score", "value": {**NEAR["value"], "max": "100"}}
+    LIMITS: ClassVar = {"query": 'q{a="$service"}', "maxIncrease": "10%", "maxDecrease": "5%"}
+    NEAR: ClassVar = {"name": "score", "value": LIMITS}
+    BOTH: ClassVar = {"name": "score", "value": {**LIMITS, "max": "100"}}
 
     @pytest.mark.parametrize(
         ("value", "baseline", "found"),
