@@ -24,6 +24,7 @@ def spec(seed: int, size: Size = Size.ANY) -> Manifest:
         made["metrics"]["preset"] = "custom"
     _mend_metrics(made["metrics"], picks, size)
     _mend_stages(made, picks)
+    _mend_readiness(made)
     _mend_gates(made)
     _mend_options(made, picks)
     return made
@@ -91,6 +92,17 @@ def _mend_stages(made: Manifest, picks: random.Random) -> None:
         stage["name"] = f"s{number:02}{stage['name'][3:]}" if len(stage["name"]) > 3 else f"s{number:02}"
         if "canary" in stage:
             stage["canary"]["weights"] = _ascending(len(stage["canary"]["weights"]), picks)
+
+
+def _mend_readiness(made: Manifest) -> None:
+    """Ids of their own, and stages that require some of them."""
+    items = made.get("readiness") or []
+    for number, item in enumerate(items):
+        item["id"] = f"r{number:02}{item['id'][3:]}" if len(item["id"]) > 3 else f"r{number:02}"
+    for stage in made.get("stages") or []:
+        wanted = len(stage.pop("requires", []))
+        if items and wanted:
+            stage["requires"] = [item["id"] for item in items[:wanted]]
 
 
 def _ascending(count: int, picks: random.Random) -> list[int | str]:

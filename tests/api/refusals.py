@@ -327,6 +327,16 @@ ON_CREATE = (
     Refusal("an approval by nobody", {"spec.stages.1.approval": {"required": 0}}, "greater than or equal to 1"),
     Refusal("an approval by a crowd", {"spec.stages.1.approval": {"required": 6}}, "less than or equal to 5"),
     Refusal("an approval by no group", {"spec.stages.1.approval": {"required": 1, "groups": []}}, "at least 1 items"),
+    Refusal(
+        "a stage that requires what is not there",
+        {"spec.stages.1.requires": ["bias-review"]},
+        "add it there by its id, or correct requires",
+    ),
+    Refusal(
+        "readiness of one id twice",
+        {"spec.readiness": [{"id": "a", "description": "x"}, {"id": "a", "description": "y"}]},
+        "two of spec.readiness have one id",
+    ),
     Refusal("a window of six fields", _window(start="0 0 9 * * *"), "write five cron fields with one space between"),
     Refusal("a window by a word", _window(start="@daily"), "such as 0 9 * * MON-FRI"),
     Refusal("a window that opens never", _window(start=""), "write five cron fields"),

@@ -71,6 +71,16 @@ ACCEPTED: dict[str, Changes] = {
             "custom": {"requests": {"metric": "calls_total"}, "versionLabel": {"name": "service"}},
         },
     },
+    "20 stages that require 20 things": {
+        "spec.readiness": [{"id": f"r{n}", "description": "x", "expires": "90d", "scope": "Model"} for n in range(20)],
+        "spec.stages": [
+            *(
+                {"name": f"c{n}", "canary": {"weights": [n + 1]}, "requires": [f"r{m}" for m in range(20)]}
+                for n in range(19)
+            ),
+            {"name": "full", "full": {}, "requires": ["r0"]},
+        ],
+    },
     "approvals and windows": {
         "spec.stages.1.approval": {"required": 2, "groups": ["risk", "sre"], "separationOfDuties": True},
         "spec.windows": [
@@ -163,6 +173,7 @@ def test_an_object_that_nobody_has_looked_at_counts_as_unfinished(contract: Loca
         pytest.param({"control": {"resume": {"reason": "fixed"}, "retry": {}}}, id="two messages at once"),
         pytest.param({"control": {"advance": {"overrideGates": True, "reason": "labels are late"}}}, id="override"),
         pytest.param({"control": {"approve": [{"requestedBy": "ana", "groups": ["sre"]}]}}, id="approval"),
+        pytest.param({"control": {"attest": [{"id": "bias", "evidenceURL": "https://x"}]}}, id="attestation"),
         pytest.param({"phase": "RollingBack"}, id="the phase, by hand"),
     ],
 )

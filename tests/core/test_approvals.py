@@ -291,6 +291,11 @@ class TestHighRisk:
 
         assert decided(rollout, world(rollout, route=Unmanaged(), baseline=None)).verb.reason == "ApprovalNeeded"
 
+    def test_so_it_has_where_only_its_shadow_stage_asks(self):
+        rollout = new(risk="low", baseline=None, stages=stages(0, required=2))
+
+        assert "needs 2 approvals" in decided(rollout, world(rollout, route=Unmanaged(), baseline=None)).verb.message
+
     def test_an_approval_that_the_plan_asks_for_before_that_is_enough(self):
         rollout = shadow_is_over(risk="high", stages=stages(0))
 

@@ -156,7 +156,16 @@ class TestTogether:
 
     def test_messages_are_filed_in_the_order_of_what_outranks_what(self):
         decision = decided(
-            asking(running("canary", 0), retry={}, approve=[{}], advance={}, resume={}, hold={}, rollback={})
+            asking(
+                running("canary", 0),
+                retry={},
+                approve=[{}],
+                attest=[{"id": "x"}],
+                advance={},
+                resume={},
+                hold={},
+                rollback={},
+            )
         )
 
         assert [command for command, _ in commands(decision)] == list(Command)

@@ -1,13 +1,14 @@
 """What people may do, and that nothing they write is lost or brings it down."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 
 from local.cluster import CommandFailed
 from tests.support.chart import render
-from tests.support.scene import STAGES, Scene
+from tests.support.scene import STAGES, Scene, condition
 
 pytestmark = pytest.mark.cluster
 
@@ -108,3 +109,25 @@ def _on_call(scene: Scene) -> Path:
         ]
     )
     return cluster.kubeconfig_for(cluster.token(namespace, "ada"), f"ada-{namespace}")
+
+
+def test_a_step_is_advanced_and_the_next_stage_approved_with_the_commands_that_status_says(scene: Scene):
+    canary = {"name": "canary", "canary": {"weights": [50]}, "minDuration": "1h"}
+    full = {**STAGES[-1], "approval": {"required": 1, "groups": ["sre"], "separationOfDuties": True}}
+    scene.apply(scene.rollout(traffic=scene.route_by_leaf(), stages=[canary, full]))
+    scene.load()
+    scene.until_step("canary")
+
+    scene.ask(advance={"reason": "seen enough", "requestedBy": "ada"})
+    held = scene.until_condition("Held", "True", "ApprovalNeeded")
+    typed = condition(held, "Held")[2].partition("kubectl ")[2]
+    typed = typed.replace("YOUR-USER-NAME", "eve").replace("YOUR-GROUP", "sre").replace("WHY", "it is good")
+    scene.cluster.kubectl(*shlex.split(typed))
+    status = scene.until_phase("Promoted")
+
+    assert [one["result"].partition(":")[0] for one in status["commands"]] == [
+        "the minimum of this step of canary is over, all else still counts",
+        "counts for stage full",
+    ]
+    (approval,) = status["attempt"]["approvals"]
+    assert (approval["requestedBy"], approval["group"], approval["independent"]) == ("eve", "sre", True)

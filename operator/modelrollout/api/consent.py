@@ -1,14 +1,27 @@
 """What has to be there before weights grow, beside gates: people's consent, and the right time."""
 
 from datetime import timedelta
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from modelrollout.api.fields import Model, Text, checked_text, parse_duration, render_duration
+from modelrollout.api.fields import (
+    Duration,
+    Link,
+    Model,
+    Name,
+    Text,
+    checked_text,
+    parse_duration,
+    render_duration,
+    rule,
+    rules,
+)
 
 MAX_GROUPS = 10
 MAX_WINDOWS = 10
+MAX_READINESS = 20
 
 Cron = Annotated[
     str,
@@ -62,3 +75,39 @@ class Window(Model):
 
 
 Windows = Annotated[list[Window], Field(min_length=1, max_length=MAX_WINDOWS)]
+
+
+class Scope(StrEnum):
+    """What an attestation speaks of."""
+
+    CANDIDATE = "Candidate"
+    MODEL = "Model"
+
+
+class Readiness(Model):
+    """Something that people have to attest before a stage begins."""
+
+    id: Name = Field(description="Name that stages[].requires and control.attest use.")
+    description: Text = Field(description="What is attested, as a sentence for who has to do it.")
+    evidence_url: Link | None = Field(None, alias="evidenceURL", description="Where its evidence is expected.")
+    expires: Duration | None = Field(None, description="How long an attestation counts; without end when left out.")
+    scope: Scope = Field(
+        Scope.CANDIDATE,
+        description="Candidate (when left out): each candidate is attested anew. Model: later candidates have it too, until it"
+        " expires.",
+    )
+
+
+ReadinessList = Annotated[
+    list[Readiness],
+    Field(
+        min_length=1,
+        max_length=MAX_READINESS,
+        json_schema_extra=rules(
+            rule(
+                "self.all(r, self.exists_one(s, s.id == r.id))",
+                "two of spec.readiness have one id: give each an id of its own",
+            )
+        ),
+    ),
+]

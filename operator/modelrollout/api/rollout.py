@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from modelrollout.api.consent import Approval, Windows
+from modelrollout.api.consent import MAX_READINESS, Approval, ReadinessList, Windows
 from modelrollout.api.fields import (
     NAME_REMEDY,
     Drain,
@@ -125,6 +125,9 @@ class Stage(Model):
         description="Who has to agree before the stage begins. With risk high one person has to before live traffic, also"
         " when left out.",
     )
+    requires: Annotated[list[Name], Field(min_length=1, max_length=MAX_READINESS)] | None = Field(
+        None, description="Ids of spec.readiness that have to be attested before the stage begins."
+    )
 
 
 Stages = Annotated[
@@ -233,6 +236,11 @@ class ModelRolloutSpec(Model):
                 " are shadow, canary and full",
             ),
             rule(
+                "!has(self.stages) || self.stages.all(s, !has(s.requires) || s.requires.all(r, has(self.readiness) &&"
+                " self.readiness.exists(one, one.id == r)))",
+                "a stage requires what spec.readiness does not have: add it there by its id, or correct requires",
+            ),
+            rule(
                 "!has(self.traffic.grpcRoute) || self.metrics.preset != 'traefik'",
                 "preset traefik counts HTTP statuses, and a gRPC call that fails has status 200: with traffic.grpcRoute write"
                 " preset: custom and name your server's own metrics",
@@ -265,6 +273,9 @@ class ModelRolloutSpec(Model):
     stages: Stages | None = Field(None, description="The plan; the default plan of the risk when left out.")
     gates: Gates | None = Field(
         None, description="Gates of every stage; one named errors (max 2%, maxIncrease 25%) when left out."
+    )
+    readiness: ReadinessList | None = Field(
+        None, description="What people have to attest; a stage waits for those that it requires."
     )
     windows: Windows | None = Field(
         None, description="Times in which weights may grow; always when left out. Rolling back needs none."

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from modelrollout.api.consent import MAX_READINESS
 from modelrollout.api.evidence import GateEvidence
 from modelrollout.api.fields import AnyPercent, Duration, Model, Time, rule, rules
 from modelrollout.api.gates import MAX_GATES
@@ -126,6 +127,15 @@ class ApproveRequest(Request):
     )
 
 
+class AttestRequest(Request):
+    """A person's word that something of spec.readiness is so."""
+
+    id: Annotated[str, Field(max_length=63)] = Field(description="Which one of spec.readiness.")
+    evidence_url: Annotated[str, Field(max_length=1024)] | None = Field(
+        None, alias="evidenceURL", description="Where the evidence can be seen."
+    )
+
+
 class Control(Model):
     """The inbox: write a message, the operator takes it out when it acts on it."""
 
@@ -142,6 +152,9 @@ class Control(Model):
     approve: Annotated[list[ApproveRequest], Field(max_length=MAX_MESSAGES)] | None = Field(
         None, description="Approvals of this candidate under this plan."
     )
+    attest: Annotated[list[AttestRequest], Field(max_length=MAX_MESSAGES)] | None = Field(
+        None, description="Attestations of what spec.readiness lists."
+    )
     retry: Request | None = Field(None, description="Try a candidate again that was rolled back.")
 
 
@@ -153,6 +166,7 @@ class Command(StrEnum):
     RESUME = "resume"
     ADVANCE = "advance"
     APPROVE = "approve"
+    ATTEST = "attest"
     RETRY = "retry"
 
 
@@ -272,6 +286,19 @@ class ApprovalStatus(Model):
     plan: Word = Field(description="Digest of the plan that it is for: void under any other.")
 
 
+class Attestation(Model):
+    """A person's word that something of spec.readiness is so."""
+
+    id: Word = Field(description="Which one of spec.readiness.")
+    requested_by: UserName = Field(description="Who attested it.")
+    evidence_url: Annotated[str, Field(max_length=1024)] | None = Field(
+        None, alias="evidenceURL", description="Where the evidence can be seen."
+    )
+    reason: Sentence | None = Field(None, description="What was said.")
+    at: Time = Field(description="When it was taken out of the inbox: it expires from here.")
+    candidate: Word = Field(description="Digest of the candidate that spec asked for then.")
+
+
 class DrainStatus(Model):
     """What the candidate may still be busy with after a rollback."""
 
@@ -366,6 +393,9 @@ class ModelRolloutStatus(Model):
         None, description="When weights may grow next by spec.windows; none while they may, or nothing is under way."
     )
     held: HeldStatus | None = Field(None, description="A person's hold.")
+    readiness: list[Attestation] = Field(
+        [], max_length=MAX_READINESS, description="What was attested last, one for each id of spec.readiness."
+    )
     approvals: list[ApprovalStatus] = Field(
         [], max_length=MAX_APPROVALS, description="Approvals for an attempt that has not begun; it takes them along."
     )

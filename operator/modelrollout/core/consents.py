@@ -4,12 +4,14 @@ from modelrollout.core.approvals import lacks_approval
 from modelrollout.core.case import Case
 from modelrollout.core.plan import Step
 from modelrollout.core.preconditions import is_more
+from modelrollout.core.readiness import lacks_readiness
 from modelrollout.core.verbs import Hold
 
 
 def lacks_consent(case: Case, step: Step) -> Hold | None:
     """Return what keeps the candidate from this step, beside gates and backends; what a person can do comes first."""
-    return lacks_approval(case, step) or (wrong_time(case) if is_more(step.shares, case.target) else None)
+    people = lacks_readiness(case, step) or lacks_approval(case, step)
+    return people or (wrong_time(case) if is_more(step.shares, case.target) else None)
 
 
 def wrong_time(case: Case) -> Hold | None:

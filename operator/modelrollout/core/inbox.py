@@ -7,6 +7,7 @@ from datetime import datetime
 from modelrollout.api.status import (
     MAX_COMMANDS,
     ApproveRequest,
+    AttestRequest,
     Command,
     Control,
     HandledCommand,
@@ -18,6 +19,7 @@ from modelrollout.api.status import (
 )
 from modelrollout.core.approvals import file_approval
 from modelrollout.core.case import Case, asks_for_rollback
+from modelrollout.core.readiness import file_attestation
 from modelrollout.core.traffic import Endpoints
 
 PHASE_EDIT = Request(reason=f"phase: {Phase.ROLLING_BACK} was written")
@@ -119,6 +121,7 @@ def _requests(case: Case) -> Iterator[tuple[Command, Request]]:
         (Command.RESUME, control.resume),
         (Command.ADVANCE, control.advance),
         *((Command.APPROVE, approval) for approval in control.approve or ()),
+        *((Command.ATTEST, attestation) for attestation in control.attest or ()),
         (Command.RETRY, control.retry),
     )
     yield from ((command, request) for command, request in found if request is not None)
@@ -145,6 +148,8 @@ def _handle(
         return status.model_copy(update={"held": None, "attempt": attempt}), "resumed"
     if isinstance(request, ApproveRequest):
         return file_approval(case, status, request)
+    if isinstance(request, AttestRequest):
+        return file_attestation(case, status, request)
     if ignored:
         return status, "ignored: a rollback was asked for at the same time"
     if command is Command.ADVANCE:

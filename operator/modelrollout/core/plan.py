@@ -42,6 +42,7 @@ class Step:
     min_duration: timedelta
     gates: tuple[Gate, ...]
     approval: Approval | None = None
+    requires: tuple[str, ...] = ()
 
 
 def limits_of(gate: Gate) -> tuple[str, ...]:
@@ -123,9 +124,7 @@ def plan_of(spec: ModelRolloutSpec, *, has_baseline: bool) -> Plan:
         "gates": [gate.render() for gate in common],
     }
     approved = _with_least_approval(steps, spec.risk)
-    # A first deployment has live traffic at once: what is asked before that is asked before it.
-    first = next(step for step in approved if step.shares.candidate > NONE)
-    in_effect = approved if has_baseline else (replace(steps[-1], approval=steps[-1].approval or first.approval),)
+    in_effect = approved if has_baseline else (_all_at_once(approved),)
     # All steps of a stage share one tuple of gates. Gates of two stages may have one name and differ.
     lists = {id(step.gates): step.gates for step in in_effect}.values()
     gates = {id(gate): gate for one in lists for gate in one}
@@ -203,6 +202,14 @@ def _with_least_approval(steps: tuple[Step, ...], risk: Risk) -> tuple[Step, ...
     return tuple(replace(step, approval=least) if step.stage == first.stage else step for step in steps)
 
 
+def _all_at_once(steps: tuple[Step, ...]) -> Step:
+    """Return the one step of a first deployment: it has live traffic at once, so all that any stage asks is asked before."""
+    asked = [step.approval for step in steps if step.approval]
+    required = dict.fromkeys(name for step in steps for name in step.requires)
+    most = max(asked, key=lambda approval: approval.required, default=None)
+    return replace(steps[-1], approval=most, requires=tuple(required))
+
+
 def _steps_of(stage: Stage, common: tuple[Gate, ...]) -> tuple[Step, ...]:
     judged = tuple(gate for gate in common if gate.stages is None or stage.name in gate.stages)
     gates = judged + tuple(stage.gates or ())
@@ -216,7 +223,8 @@ def _steps_of(stage: Stage, common: tuple[Gate, ...]) -> tuple[Step, ...]:
             kind, shares = StageKind.FULL, [CANDIDATE_ONLY]
         case _:
             raise ValueError(f"stage {stage.name!r}: give exactly one of shadow, canary and full")
-    return tuple(Step(stage.name, kind, index, each, lasts, gates, stage.approval) for index, each in enumerate(shares))
+    asked = stage.approval, tuple(stage.requires or ())
+    return tuple(Step(stage.name, kind, index, each, lasts, gates, *asked) for index, each in enumerate(shares))
 
 
 def _default_stages(shadow: timedelta, weights: tuple[int, ...], step: timedelta, bake: timedelta) -> tuple[Stage, ...]:
