@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes.aio.client import ApiClient, Configuration
+from modelrollout.api.rollout import Owner
 from modelrollout.api.versions import Workload
 from modelrollout.cluster.kubernetes import Kubernetes, render_event
 from modelrollout.cluster.server import ApiServer
@@ -258,6 +259,17 @@ def test_an_events_name_follows_from_what_happened() -> None:
     assert name(event) == name(event)
     assert name(event) != name(event, version="8")
     assert name(event) != name(Event("Normal", "StepStarted", "Advance", "25% for v2"))
+
+
+def test_an_event_says_who_answers_for_the_rollout() -> None:
+    owner = Owner(team="risk-ml", contact="#risk-oncall")
+
+    marks = render_event(ROLLOUT, Event("Normal", "Held", "Hold", "so", owner), at=NOW, identity="h")["metadata"]
+
+    assert marks["annotations"] == {
+        "modelrollout.dev/owner-team": "risk-ml",
+        "modelrollout.dev/owner-contact": "#risk-oncall",
+    }
 
 
 def test_a_note_is_cut_by_bytes_as_the_api_server_counts() -> None:

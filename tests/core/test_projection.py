@@ -318,6 +318,19 @@ class TestEvents:
 
         assert note.endswith("p99")
 
+    def test_every_event_has_its_owner_and_bad_news_say_whom_to_call(self):
+        owner = {"team": "risk-ml", "contact": "#risk-oncall", "runbookURL": "https://runbooks/fraud"}
+        rollout = running("canary", 0, owner=owner)
+
+        bad = decided(asking(rollout, rollback={}))
+        good = decided(new(owner=owner))
+
+        assert {event.owner.contact for event in (*bad.events, *good.events)} == {"#risk-oncall"}
+        warnings = [event.note for event in bad.events if event.type == "Warning"]
+        assert warnings
+        assert all("Owner: risk-ml (#risk-oncall). Runbook: https://runbooks/fraud" in note for note in warnings)
+        assert not any("Owner:" in event.note for event in good.events)
+
     def test_a_gate_s_own_runbook_is_not_repeated(self):
         gates = [{"name": "errors", "errorRate": {"max": "1%"}, "runbookURL": "https://runbooks/fraud"}]
         rollout = running("canary", 0, gates=gates)

@@ -131,3 +131,27 @@ def test_a_step_is_advanced_and_the_next_stage_approved_with_the_commands_that_s
     ]
     (approval,) = status["attempt"]["approvals"]
     assert (approval["requestedBy"], approval["group"], approval["independent"]) == ("eve", "sre", True)
+
+
+def test_an_administrators_config_map_freezes_while_it_is_there(scene: Scene):
+    frozen = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "modelrollout-freeze", "namespace": scene.namespace},
+        "data": {"reason": "year's end, ask #platform"},
+    }
+    scene.cluster.apply(frozen)
+    scene.operator.kill()
+    scene.start_operator(f"--freeze-config-map={scene.namespace}/modelrollout-freeze")
+    canary = {"name": "canary", "canary": {"weights": [50]}, "minDuration": "1h"}
+    scene.apply(scene.rollout(traffic=scene.route_by_leaf(), stages=[canary, STAGES[-1]]))
+
+    held = scene.until_condition("Held", "True", "Frozen")
+    assert "year's end, ask #platform" in condition(held, "Held")[2]
+    scene.cluster.kubectl("delete", "configmap", "modelrollout-freeze", "-n", scene.namespace)
+    scene.until_step("canary")
+
+    path = f"/apis/events.k8s.io/v1/namespaces/{scene.namespace}/events"
+    events = [one for one in scene.cluster.api.call("GET", path)["items"] if one["regarding"]["kind"] == "ModelRollout"]
+    assert {one["metadata"]["annotations"]["modelrollout.dev/owner-team"] for one in events} == {"risk-ml"}
+    assert any("Owner: risk-ml." in one["note"] for one in events if one["type"] == "Warning")

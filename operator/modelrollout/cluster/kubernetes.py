@@ -157,6 +157,7 @@ def render_event(about: Mapping[str, Any], event: Event, *, at: datetime, identi
         "metadata": {
             "name": f"{metadata['name']}.{hashlib.sha256(what.encode()).hexdigest()[:16]}",
             "namespace": metadata["namespace"],
+            "annotations": _owner_marks(event),
         },
         "eventTime": at.isoformat(timespec="microseconds"),  # MicroTime: exactly six digits.
         "reportingController": REPORTER,
@@ -174,6 +175,15 @@ def render_event(about: Mapping[str, Any], event: Event, *, at: datetime, identi
             "resourceVersion": metadata["resourceVersion"],
         },
     }
+
+
+def _owner_marks(event: Event) -> dict[str, str]:
+    """Return who answers for the rollout, for whoever collects events: `kubectl describe` shows notes only."""
+    owner = event.owner
+    if owner is None:
+        return {}
+    marks = {"owner-team": owner.team, "owner-contact": owner.contact, "runbook-url": owner.runbook_url}
+    return {f"modelrollout.dev/{name}": text for name, text in marks.items() if text}
 
 
 def _shorten(note: str) -> str:

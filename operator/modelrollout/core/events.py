@@ -1,10 +1,11 @@
 """What people are told with `kubectl describe`: the transitions between two statuses."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from modelrollout.api.options import GateEffect
+from modelrollout.api.rollout import Owner
 from modelrollout.api.status import Attempt, Condition, GateStatus, ModelRolloutStatus, Outcome, Verdict
 from modelrollout.core.case import Case
 from modelrollout.core.gates import is_lost
@@ -17,28 +18,36 @@ LONGEST_NOTE = 1000
 class Event:
     """Something that happened to a rollout; posted on transitions only.
 
-    `reason` and `action` are CamelCase words, `note` is a sentence of at most 1,000 characters.
+    `reason` and `action` are CamelCase words, `note` is a sentence of at most 1,000 characters. `owner` answers for the
+    rollout, `None` where that is not known.
     """
 
     type: Literal["Normal", "Warning"]
     reason: str
     action: str
     note: str
+    owner: Owner | None = None
 
 
 def events_between(before: Case, after: Case, verb: Verb) -> tuple[Event, ...]:
-    """Return what happened from one status to the next, with numbers, and the runbook on what is bad news."""
+    """Return what happened from one status to the next, with numbers; bad news with whom to call, and the runbook."""
     old, new = before.status, after.status
-    runbook = before.rollout.spec.owner.runbook_url if before.rollout.spec else None
+    owner = before.rollout.spec.owner if before.rollout.spec else None
     found = [*_commands(old, new), *_ignored(before), *_attempt(old.attempt, new.attempt, verb), *_conditions(old, new)]
-    return tuple(_finished(event, runbook) for event in found)
+    return tuple(owned(event, owner) for event in found)
 
 
-def _finished(event: Event, runbook: str | None) -> Event:
-    tail = f" Runbook: {runbook}" if runbook and event.type == "Warning" and runbook not in event.note else ""
-    if len(tail) > LONGEST_NOTE // 2:  # A part of an address is of no use, and what has happened is.
-        tail = ""
-    return Event(event.type, event.reason, event.action, event.note[: LONGEST_NOTE - len(tail)] + tail)
+def owned(event: Event, owner: Owner | None) -> Event:
+    """Return the event with who answers for the rollout: bad news also says so in its note, and what to do."""
+    tail = ""
+    if owner and event.type == "Warning":
+        contact = f" ({owner.contact})" if owner.contact else ""
+        parts = [f" Owner: {owner.team}{contact}."]
+        if owner.runbook_url and owner.runbook_url not in event.note:
+            parts.append(f" Runbook: {owner.runbook_url}")
+        for part in parts:  # A part of an address is of no use, and what has happened is.
+            tail += part if len(tail + part) <= LONGEST_NOTE // 2 else ""
+    return replace(event, note=event.note[: LONGEST_NOTE - len(tail)] + tail, owner=owner)
 
 
 def _commands(old: ModelRolloutStatus, new: ModelRolloutStatus) -> Iterator[Event]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import structlog
 
-from modelrollout.core.events import Event
+from modelrollout.api.rollout import Owner
+from modelrollout.core.events import Event, owned
 from modelrollout.core.projection import Decision, RouteWrite
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import Blocked, Foreign, Route, Routed
@@ -56,7 +57,9 @@ class Applier:
                 if refused is None:
                     self._outbox.tell(obj, decision.events)
                 if isinstance(error, Refused):
-                    self._outbox.tell(obj, (Event("Warning", "RouteRefused", "Write", str(error)),))
+                    self._outbox.tell(
+                        obj, (owned(Event("Warning", "RouteRefused", "Write", str(error)), _owner(rollout)),)
+                    )
                 raise
         if refused:
             raise refused
@@ -78,7 +81,7 @@ class Applier:
                     f"the API server dropped status.{lost}: its CRD is older than this operator. Apply the CRDs that came"
                     " with it; until then no traffic moves but by a rollback"
                 )
-                self._outbox.tell(obj, (Event("Warning", "StatusPruned", "Write", sentence),))
+                self._outbox.tell(obj, (owned(Event("Warning", "StatusPruned", "Write", sentence), _owner(rollout)),))
                 raise Refused(sentence)
 
     async def _write_route(self, write: RouteWrite) -> Route:
@@ -104,6 +107,10 @@ class Applier:
                 return guard
             case _:
                 return None
+
+
+def _owner(rollout: Rollout) -> Owner | None:
+    return rollout.spec.owner if rollout.spec else None
 
 
 def status_patch(stored: dict[str, Any], rollout: Rollout, new: dict[str, Any]) -> dict[str, Any]:
