@@ -93,7 +93,7 @@ specs: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "analysis": st.sampled_from(
             [{"onMetricsLost": "Rollback", "metricsLostTimeout": "0s"}, {"onDeadline": "Rollback"}, {"interval": "2s"}]
         ),
-        "rollback": st.sampled_from([{"retainBaseline": "0s"}, {"unreadyGrace": "0s"}]),
+        "rollback": st.sampled_from([{"retainBaseline": "0s"}, {"unreadyGrace": "0s"}, {"drill": {}}]),
         "baseline": st.none(),
         "broken": st.just(1),
     },
@@ -273,6 +273,19 @@ def test_in_a_freeze_and_outside_of_windows_no_weight_grows_but_what_users_had_i
     if (case.seen.frozen or is_closed) and grows(decision, case.seen) and not isinstance(decision.verb, Rest):
         assert isinstance(case.seen.route, Unmanaged)
         assert case.attempt.applied_at
+
+
+@MANY
+@given(cases())
+def test_where_a_drill_is_demanded_no_candidate_goes_live_without_one(case):
+    decision = decide(case)
+
+    spec, attempt = case.rollout.spec, decision.status.attempt
+    if spec and spec.rollback.drill and attempt and attempt.baseline and attempt.outcome is None:
+        was_live = case.attempt is not None and case.target.candidate > NONE
+        if attempt.target.candidate > NONE and not was_live:
+            on_drill = attempt.target.cause is Cause.DRILL and attempt.target.candidate <= Percent(100)
+            assert on_drill or attempt.drill.ok
 
 
 @MANY

@@ -121,3 +121,24 @@ async def test_a_freeze_stops_growth_and_no_rollback():
         stage.api.freeze = "again"
         stage.control(rollback={"reason": "p99"})
         await stage.phase("RolledBack", within=timedelta(seconds=5))
+
+
+async def test_a_drill_is_played_before_the_first_live_weight_and_timed():
+    stage = Stage(rollback={"drill": {}})
+    stage.apply()
+    async with stage.engine():
+        await stage.phase("Promoted")
+
+    assert stage.shares == ["v1 100, 100% copied to v2", "v1 100", "v1 95, v2 5", "v1 50, v2 50", "v2 100"]
+    drill = stage.status()["attempt"]["drill"]
+    assert drill["ok"]
+    assert "RollbackRehearsed" in [event.reason for event in stage.api.events]
+
+
+async def test_without_a_shadow_the_smallest_weight_goes_out_and_back_first():
+    stage = Stage(rollback={"drill": {}}, stages=STAGES[1:])
+    stage.apply()
+    async with stage.engine():
+        await stage.phase("Promoted")
+
+    assert stage.shares == ["v1 9900, v2 100", "v1 100", "v1 95, v2 5", "v1 50, v2 50", "v2 100"]

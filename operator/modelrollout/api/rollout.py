@@ -194,6 +194,14 @@ class Analysis(Model):
     )
 
 
+class RollbackDrill(Model):
+    """The way back is rehearsed before the first live weight of each attempt."""
+
+    within: Duration | None = Field(
+        None, description="How long the way back may take until it is read from the route; 30s when left out."
+    )
+
+
 class Rollback(Model):
     """How the way back is kept open."""
 
@@ -207,6 +215,11 @@ class Rollback(Model):
     drain: Drain | None = Field(
         None,
         description="How long a request may take: so long after a rollback the candidate counts as busy; 5m when left out.",
+    )
+    drill: RollbackDrill | None = Field(
+        None,
+        description="Rehearse the way back before the first live weight, with copies or with 1% at most; {} for the defaults."
+        " Without success the attempt goes no further.",
     )
 
 

@@ -70,6 +70,7 @@ class Cause(StrEnum):
     MANUAL = "Manual"
     SUPERSEDED = "Superseded"
     PLAN_CHANGED = "PlanChanged"
+    DRILL = "Drill"
     PROMOTED = "Promoted"
 
 
@@ -299,6 +300,17 @@ class Attestation(Model):
     candidate: Word = Field(description="Digest of the candidate that spec asked for then.")
 
 
+class DrillStatus(Model):
+    """A rehearsal of the way back."""
+
+    since: Time = Field(description="When the way back was last ordered; before that, when the rehearsal began.")
+    at: Time | None = Field(
+        None, description="When it was read back from an accepted route; none while it is under way."
+    )
+    took: Duration | None = Field(None, description="The time in between.")
+    ok: bool | None = Field(None, description="Whether that was fast enough.")
+
+
 class DrainStatus(Model):
     """What the candidate may still be busy with after a rollback."""
 
@@ -341,6 +353,7 @@ class Attempt(Model):
     approvals: list[ApprovalStatus] = Field(
         [], max_length=MAX_APPROVALS, description="Approvals of this attempt's stages, void ones too; the last ones."
     )
+    drill: DrillStatus | None = Field(None, description="The last rehearsal of the way back.")
     rollback: RollbackStatus | None = Field(None, description="The rollback that was decided, if any.")
     outcome: Outcome | None = Field(None, description="How it ended; none while it runs.")
     ended_at: Time | None = Field(None, description="When it ended.")

@@ -13,7 +13,7 @@ from modelrollout.api.status import (
 )
 from modelrollout.core.case import Case
 from modelrollout.core.inbox import answered_later
-from modelrollout.core.verbs import Go, Hold, Promote, Stall, Verb, Wait
+from modelrollout.core.verbs import Drill, Go, Hold, Promote, Stall, Verb, Wait
 
 
 def file_advance(case: Case, verb: Verb) -> Case:
@@ -29,7 +29,11 @@ def file_advance(case: Case, verb: Verb) -> Case:
     left = status.control.model_copy(update={"advance": None})
     status = status.model_copy(update={"control": left if left.retry else None})
     match verb:
-        case Go(cause=Cause.GATES_PASSED | Cause.GATES_OVERRIDDEN as cause) | Promote(cause=cause):
+        case (
+            Go(cause=Cause.GATES_PASSED | Cause.GATES_OVERRIDDEN as cause)
+            | Drill(cause=Cause.GATES_PASSED | Cause.GATES_OVERRIDDEN as cause)
+            | Promote(cause=cause)
+        ):
             result = f"advanced: {verb.message}"
             if cause is Cause.GATES_OVERRIDDEN:
                 status = _with(

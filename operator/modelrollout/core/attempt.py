@@ -8,6 +8,7 @@ from modelrollout.api.evidence import GateEvidence
 from modelrollout.api.status import (
     Attempt,
     Cause,
+    DrillStatus,
     GateStatus,
     Outcome,
     RollbackStatus,
@@ -19,11 +20,13 @@ from modelrollout.api.status import (
 from modelrollout.core.approvals import taken_along
 from modelrollout.core.case import Case
 from modelrollout.core.drain import drain_of
+from modelrollout.core.drill import drill_after, is_on_drill, needs_drill, way_out
 from modelrollout.core.gates import fresh_tally, is_lost
 from modelrollout.core.plan import Step
 from modelrollout.core.traffic import BASELINE_ONLY, Acceptance, Endpoints, Foreign, Routed, Shares
 from modelrollout.core.verbs import (
     Begin,
+    Drill,
     Finish,
     Go,
     Hold,
@@ -49,6 +52,8 @@ def attempt_after(case: Case, verb: Verb) -> Attempt | None:
             return _new_attempt(case, last)
         case Go(step, cause, _):
             return _moved(case, step, cause) if case.attempt else last
+        case Drill():
+            return _drilling(case, verb)
         case RollBack(cause, message, _):
             return _rolling_back(case, cause, message)
         case Finish():
@@ -68,6 +73,7 @@ def _with_drain(case: Case, last: Attempt | None) -> Attempt | None:
 
 def _new_attempt(case: Case, last: Attempt | None) -> Attempt:
     first = case.plan.steps[0]
+    is_drill = needs_drill(case, first)
     return Attempt(
         number=(last.number if last else 0) + 1,
         candidate=_known(case.wanted),
@@ -78,7 +84,10 @@ def _new_attempt(case: Case, last: Attempt | None) -> Attempt:
         started_at=case.now,
         stage_started_at=case.now,
         step_started_at=case.now,
-        target=_target(first.shares, case.now, Cause.STARTED),
+        target=_target(way_out(first), case.now, Cause.DRILL)
+        if is_drill
+        else _target(first.shares, case.now, Cause.STARTED),
+        drill=DrillStatus(since=case.now) if is_drill else None,
         approvals=taken_along(case),
     )
 
@@ -100,6 +109,23 @@ def _moved(case: Case, step: Step, cause: Cause) -> Attempt:
             "advanced": None,
             "target": _target(step.shares, case.now, cause),
             "gates": _carried(case.seen.gates, cause) if same_stage else [],
+        }
+    )
+
+
+def _drilling(case: Case, verb: Drill) -> Attempt:
+    """Return the attempt on a drill: it stays in its step, whose clock does not run."""
+    attempt = _known(case.attempt)
+    return attempt.model_copy(
+        update={
+            "plan": case.plan.digest,
+            "stage": verb.step.stage,
+            "step": verb.step.index,
+            "applied_at": None,
+            "resumed_at": None,
+            "metrics_lost_since": None,
+            "target": _target(verb.shares, case.now, Cause.DRILL),
+            "drill": DrillStatus(since=case.now),
         }
     )
 
@@ -144,6 +170,7 @@ def _rolling_back(case: Case, cause: Cause, message: str) -> Attempt:
         update={
             "gates": list(case.seen.gates) or attempt.gates,
             "target": _target(BASELINE_ONLY, case.now, cause),
+            "drill": attempt.drill if attempt.drill and attempt.drill.at else None,
             "rollback": RollbackStatus(cause=cause, message=message[:1024], since=case.now),
             "outcome": None,
             "ended_at": None,
@@ -172,12 +199,14 @@ def _noted(case: Case) -> Attempt:
         "unready_since": None,
         "metrics_lost_since": None if gates else attempt.metrics_lost_since,
         "blind_for": case.blind or None,
+        "drill": drill_after(case, attempt, is_applied=_is_applied(case)),
     }
     if case.has_traffic and case.seen.candidate not in {Endpoints.READY, Endpoints.UNKNOWN}:
         update["unready_since"] = min(attempt.unready_since or case.now, case.now)
     if any(is_lost(gate) for gate in case.acting):
         update["metrics_lost_since"] = min(attempt.metrics_lost_since or case.now, case.now)
-    if attempt.applied_at is None and attempt.rollback is None and _is_applied(case) and not case.is_clock_wrong:
+    may_run = attempt.rollback is None and not is_on_drill(attempt) and not case.is_clock_wrong
+    if attempt.applied_at is None and may_run and _is_applied(case):
         update["applied_at"] = case.now
     return attempt.model_copy(update=update)
 

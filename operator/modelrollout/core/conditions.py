@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from modelrollout.api.fields import render_duration
 from modelrollout.api.status import Condition, Outcome
 from modelrollout.core.case import Case
 from modelrollout.core.drain import drain_text
@@ -11,6 +12,7 @@ from modelrollout.core.panel import acts
 from modelrollout.core.traffic import Blocked, Endpoints, Foreign, Routed, Unmanaged
 from modelrollout.core.verbs import (
     Begin,
+    Drill,
     Finish,
     Go,
     Hold,
@@ -81,7 +83,7 @@ def _progress(case: Case, verb: Verb) -> list[_Statement]:
             return _going("RollingBack", message, held)
         case Wait(reason, message, _, _):
             return _going(reason, message, held)
-        case Go(_, _, message):
+        case Go(message=message) | Drill(message=message):
             return _going("Progressing", message, held)
         case Begin():
             return _going("Progressing", "an attempt has started", held)
@@ -118,6 +120,9 @@ def _rollback_ready(case: Case) -> _Statement:
     if case.seen.baseline is not Endpoints.READY:
         return _Statement("RollbackReady", "False", "BaselineNotReady", f"version {name} has no ready endpoint")
     kept = f" until {until:%F %R} UTC" if until else ""
+    drill = subject.drill
+    if drill and drill.at and drill.took is not None:
+        kept += f"; rehearsed {drill.at:%F %R} UTC, it took {render_duration(drill.took)}"
     return _Statement("RollbackReady", "True", "BaselineReady", f"control.rollback goes back to version {name}{kept}")
 
 

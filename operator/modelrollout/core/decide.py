@@ -2,6 +2,7 @@
 
 from modelrollout.core.advance import file_advance
 from modelrollout.core.case import Case
+from modelrollout.core.drill import go_on_after_drill, turn_back
 from modelrollout.core.inbox import file_retry, take_commands
 from modelrollout.core.judging import (
     hold_at_deadline,
@@ -48,8 +49,10 @@ RULES = (
     stall_on_missing,
     hold_on_foreign_route,
     apply_target,
+    turn_back,
     hold_for_people,
     hold_on_clock_skew,
+    go_on_after_drill,
     hold_on_failed_gate,
     start_clock_again,
     start_evidence_again,

@@ -80,6 +80,13 @@ def _attempt(old: Attempt | None, new: Attempt | None, verb: Verb) -> Iterator[E
     elif (known.stage, known.step, known.step_started_at) != (new.stage, new.step, new.step_started_at):
         note = verb.message if isinstance(verb, Go) else f"stage {new.stage}, step {new.step}"
         yield Event("Normal", "StepStarted", "Promote", note)
+    if new.drill and new.drill.took is not None and not (known and known.drill == new.drill):
+        took = f"the way back took {new.drill.took.total_seconds():.2f}s to reach the route"
+        yield (
+            Event("Normal", "RollbackRehearsed", "Drill", took)
+            if new.drill.ok
+            else Event("Warning", "DrillFailed", "Drill", f"{took}, which is too slow")
+        )
     yield from _gates(known, new)
     for one in new.overrides:
         if not (known and one in known.overrides):

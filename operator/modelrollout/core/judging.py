@@ -10,6 +10,7 @@ from modelrollout.api.status import Cause, GateStatus, Verdict
 from modelrollout.core.case import Case
 from modelrollout.core.consents import lacks_consent
 from modelrollout.core.counts import CATASTROPHE
+from modelrollout.core.drill import drill_before
 from modelrollout.core.evidence import Unknown
 from modelrollout.core.gates import is_lost
 from modelrollout.core.looking import end_of_minimum
@@ -97,6 +98,8 @@ def promote(case: Case) -> Verb | None:
     after = case.plan.after(case.step)
     if after and (lacking := lacks_consent(case, after)):
         return lacking
+    if after and (drill := drill_before(case, after, cause)):
+        return drill
     if after:
         return Go(after, cause, f"{why}: goes on to {step_text(after)}")
     return Promote(f"{why}: version {case.attempt.candidate.version} now serves", cause)

@@ -17,6 +17,7 @@ from modelrollout.core.safety import safety_stop_after
 from modelrollout.core.traffic import Foreign, Place, Routed, Shares, WayBack
 from modelrollout.core.verbs import (
     Begin,
+    Drill,
     Finish,
     Go,
     Hold,
@@ -134,7 +135,7 @@ def _phase_of(case: Case, verb: Verb) -> Phase:
             return Phase.HELD if attempt else Phase.PENDING
         case RollBack() | Restore():
             return Phase.ROLLING_BACK
-        case Begin() | Go() | Wait():
+        case Begin() | Go() | Drill() | Wait():
             return _phase_of_step(case.step)
         case _:
             assert_never(verb)
@@ -173,6 +174,7 @@ def _route_write(case: Case, verb: Verb) -> RouteWrite | None:
             | RollBack(writes=True)
             | Begin()
             | Go()
+            | Drill()
             | Restore()
         ):
             pass
@@ -211,7 +213,7 @@ def _look_again_at(case: Case, verb: Verb) -> datetime | None:
             return case.now + LOOK_AGAIN
         case Wait(until=until):
             return until
-        case Finish() | Begin() | Go() | Promote() | Recognize():
+        case Finish() | Begin() | Go() | Drill() | Promote() | Recognize():
             return case.now
         case Rest():
             drain = case.status.attempt.drain if case.status.attempt else None

@@ -8,6 +8,7 @@ from modelrollout.api.status import Cause, Command
 from modelrollout.core.case import LARGEST_SKEW, Case
 from modelrollout.core.consents import lacks_consent, wrong_time
 from modelrollout.core.drain import drain_of, drain_text
+from modelrollout.core.drill import drill_before
 from modelrollout.core.gitops import lacking
 from modelrollout.core.inbox import can_retry, rollback_answer
 from modelrollout.core.preconditions import (
@@ -187,6 +188,8 @@ def follow_plan(case: Case) -> Verb | None:
         return blocked
     if blocked := _hold_for_growth(case, step.shares):
         return blocked
+    if drill := drill_before(case, step, Cause.PLAN_CHANGED):
+        return drill
     return Go(step, Cause.PLAN_CHANGED, f"stages or gates have changed: goes on with {step_text(step)} from the start")
 
 

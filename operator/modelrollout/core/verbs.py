@@ -5,6 +5,7 @@ from datetime import datetime
 
 from modelrollout.api.status import Cause
 from modelrollout.core.plan import Step
+from modelrollout.core.traffic import Shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,16 @@ class Go:
 
 
 @dataclass(frozen=True, slots=True)
+class Drill:
+    """Rehearse the way back, in this step: out to a share that hurts nobody, or back from it. `cause`: why it is time."""
+
+    step: Step
+    shares: Shares
+    cause: Cause
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Promote:
     """The candidate is now the version that serves: its gates have passed, or a person has overridden them."""
 
@@ -95,4 +106,4 @@ class Finish:
     """The rollback has reached the route."""
 
 
-Verb = Rest | Stall | Hold | Wait | Begin | Recognize | Go | Promote | RollBack | Restore | Finish
+Verb = Rest | Stall | Hold | Wait | Begin | Recognize | Go | Drill | Promote | RollBack | Restore | Finish

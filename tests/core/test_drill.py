@@ -1,0 +1,216 @@
+"""The way back, rehearsed before the first live requests: what moves, what is timed, and what a slow one means."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from modelrollout.api.fields import ALL, NONE
+from modelrollout.api.status import Cause, Command
+from modelrollout.core.traffic import BASELINE_ONLY, Shares, Unmanaged
+from modelrollout.core.verbs import Begin, Drill, Go, Hold, RollBack
+
+from tests.core.builders import (
+    asking,
+    commands,
+    conditions,
+    decided,
+    failing,
+    looked,
+    new,
+    passing,
+    percent,
+    running,
+    unknown,
+    world,
+)
+
+DAY = timedelta(days=1)
+DRILL = {"rollback": {"drill": {}}}
+CANARY_FIRST = [{"name": "canary", "canary": {"weights": [5, 50]}}, {"name": "full", "full": {}}]
+SMALLEST = Shares(percent(1), NONE)
+
+
+def after(rollout, decision):
+    return replace(rollout, status=decision.status)
+
+
+def shadow_is_over(**changes):
+    return running("shadow", 0, applied=DAY, **{**DRILL, "analysis": {"deadline": "14d"}, **changes})
+
+
+def on_the_way_back(took="2s", **changes):
+    """Return a rollout whose shadow is over, with the way back read from the route so long after it was ordered."""
+    rollout = shadow_is_over(**changes)
+    ordered = after(rollout, decided(rollout, looked(rollout, passing())))
+    return after(ordered, decided(ordered, world(ordered, shares=BASELINE_ONLY), after=took))
+
+
+class TestAfterAShadow:
+    def test_its_end_is_the_drill_the_mirror_goes_off(self):
+        rollout = shadow_is_over()
+
+        decision = decided(rollout, looked(rollout, passing()))
+
+        assert isinstance(decision.verb, Drill)
+        assert decision.write.shares == BASELINE_ONLY
+        assert decision.status.attempt.target.cause is Cause.DRILL
+        assert decision.status.attempt.stage == "shadow"
+
+    def test_the_time_until_it_was_read_back_is_kept_and_the_first_weight_comes(self):
+        rollout = on_the_way_back("2s")
+
+        decision = decided(rollout, after="3s")
+
+        drill = decision.status.attempt.drill
+        assert (drill.took, drill.ok) == (timedelta(seconds=2), True)
+        assert isinstance(decision.verb, Go)
+        assert decision.write.shares == Shares(percent(5), NONE)
+        assert "rehearsed 2026-11-17 15:47 UTC, it took 2s" in next(
+            c.message for c in decision.status.conditions if c.type == "RollbackReady"
+        )
+
+    def test_the_next_weights_need_no_other(self):
+        rollout = on_the_way_back()
+        begun = after(rollout, decided(rollout, after="3s"))
+        applied = after(begun, decided(begun, after="4s"))
+
+        assert isinstance(decided(applied, looked(applied, passing()), after="1h").verb, Go)
+
+    def test_what_is_asked_before_live_traffic_is_asked_before_the_drill(self):
+        rollout = shadow_is_over(risk="high")
+
+        assert decided(rollout, looked(rollout, passing())).verb.reason == "ApprovalNeeded"
+
+    def test_a_freeze_that_came_meanwhile_holds_with_the_mirror_off(self):
+        rollout = on_the_way_back()
+
+        decision = decided(rollout, world(rollout, frozen="audit"), after="3s")
+
+        assert decision.verb.reason == "Frozen"
+        assert decision.status.attempt.drill.ok
+
+    def test_an_advance_past_gates_comes_by_way_of_it(self):
+        rollout = asking(shadow_is_over(), advance={"overrideGates": True, "reason": "labels are late"})
+
+        decision = decided(rollout, looked(rollout, unknown("NeedRequests")))
+
+        assert isinstance(decision.verb, Drill)
+        assert commands(decision)[0][0] is Command.ADVANCE
+        assert decision.status.attempt.overrides[0].reason == "labels are late"
+
+
+class TestWithoutAShadow:
+    def test_the_smallest_weight_goes_out_and_back_before_the_first_one(self):
+        rollout = new(stages=CANARY_FIRST, **DRILL)
+
+        begun = decided(rollout)
+        out = after(rollout, begun)
+        back = decided(out, after="1s")
+        returned = after(after(out, back), decided(after(out, back), world(out, shares=BASELINE_ONLY), after="2s"))
+        goes_on = decided(returned, after="3s")
+
+        assert isinstance(begun.verb, Begin)
+        assert begun.write.shares == SMALLEST
+        assert isinstance(back.verb, Drill)
+        assert back.write.shares == BASELINE_ONLY
+        assert goes_on.write.shares == Shares(percent(5), NONE)
+        assert goes_on.status.attempt.drill.took == timedelta(seconds=1)
+
+    def test_it_goes_back_though_a_person_holds(self):
+        rollout = new(stages=CANARY_FIRST, **DRILL)
+        out = asking(after(rollout, decided(rollout)), hold={})
+
+        held = decided(out, after="1s")
+
+        assert held.write.shares == BASELINE_ONLY
+        assert held.status.held
+
+    def test_a_first_deployment_has_no_way_back_to_rehearse(self):
+        rollout = new(baseline=None, **DRILL)
+
+        decision = decided(rollout, world(rollout, route=Unmanaged(), baseline=None))
+
+        assert decision.write.shares == Shares(ALL, NONE)
+        assert decision.status.attempt.drill is None
+
+    def test_a_plan_that_asks_for_none_has_none(self):
+        assert decided(new(stages=CANARY_FIRST)).write.shares == Shares(percent(5), NONE)
+
+
+class TestTooSlow:
+    def slow(self):
+        return on_the_way_back("31s")
+
+    def test_it_goes_no_further_and_says_so(self):
+        rollout = self.slow()
+
+        decision = decided(rollout, after="32s")
+
+        assert conditions(decision)["Held"] == ("True", "DrillFailed")
+        assert "the way back took 31s" in decision.verb.message
+        assert decision.write is None
+
+    def test_resume_rehearses_it_again_from_the_way_out(self):
+        rollout = asking(self.slow(), resume={})
+
+        decision = decided(rollout, after="1m")
+
+        assert isinstance(decision.verb, Drill)
+        assert decision.write.shares == Shares(NONE, ALL)
+        assert decision.status.attempt.drill.at is None
+
+    def test_how_slow_that_is_the_plan_says(self):
+        rollout = on_the_way_back("31s", rollback={"drill": {"within": "1m"}})
+
+        assert isinstance(decided(rollout, after="32s").verb, Go)
+
+    def test_it_is_an_event(self):
+        rollout = shadow_is_over()
+        ordered = after(rollout, decided(rollout, looked(rollout, passing())))
+
+        events = decided(ordered, world(ordered, shares=BASELINE_ONLY), after="31s").events
+
+        assert ("Warning", "DrillFailed") in [(event.type, event.reason) for event in events]
+
+
+class TestRollbacks:
+    @pytest.mark.parametrize("took", ["2s", "31s"])
+    def test_a_person_rolls_back_in_the_middle_of_it(self, took):
+        rollout = asking(on_the_way_back(took), rollback={})
+
+        assert isinstance(decided(rollout, after="40s").verb, RollBack)
+
+    def test_a_failed_gate_outranks_it(self):
+        rollout = shadow_is_over()
+
+        assert isinstance(decided(rollout, looked(rollout, failing())).verb, RollBack)
+
+    def test_an_unfinished_one_is_not_kept_as_if_it_had_been(self):
+        rollout = new(stages=CANARY_FIRST, **DRILL)
+        out = asking(after(rollout, decided(rollout)), rollback={})
+
+        assert decided(out, after="1s").status.attempt.drill is None
+
+
+class TestChangedPlans:
+    @pytest.mark.parametrize("stages", [CANARY_FIRST, [CANARY_FIRST[1]]])
+    def test_a_plan_that_goes_live_at_once_comes_by_way_of_a_drill(self, stages):
+        rollout = running("shadow", 0, applied=DAY, **DRILL)
+        edited = replace(new(stages=stages, **DRILL), status=rollout.status)
+
+        decision = decided(edited)
+
+        assert isinstance(decision.verb, Drill)
+        assert decision.write.shares == SMALLEST
+        assert decision.status.attempt.plan == edited.plan(has_baseline=True).digest
+
+    def test_who_is_live_already_goes_on(self):
+        rollout = running("canary", 0, applied=DAY)
+        edited = replace(new(**DRILL), status=rollout.status)
+
+        assert isinstance(decided(edited, looked(edited, passing())).verb, Go)
+
+    def test_held_outside_of_it_nothing_is_rehearsed(self):
+        rollout = shadow_is_over(paused=True)
+
+        assert isinstance(decided(rollout, looked(rollout, passing())).verb, Hold)
