@@ -71,11 +71,11 @@ ACCEPTED: dict[str, Changes] = {
             "custom": {"requests": {"metric": "calls_total"}, "versionLabel": {"name": "service"}},
         },
     },
-    "20 stages that require 20 things": {
-        "spec.readiness": [{"id": f"r{n}", "description": "x", "expires": "90d", "scope": "Model"} for n in range(20)],
+    "20 stages that require 10 things": {
+        "spec.readiness": [{"id": f"r{n}", "description": "x", "expires": "90d", "scope": "Model"} for n in range(10)],
         "spec.stages": [
             *(
-                {"name": f"c{n}", "canary": {"weights": [n + 1]}, "requires": [f"r{m}" for m in range(20)]}
+                {"name": f"c{n}", "canary": {"weights": [n + 1]}, "requires": [f"r{m}" for m in range(10)]}
                 for n in range(19)
             ),
             {"name": "full", "full": {}, "requires": ["r0"]},

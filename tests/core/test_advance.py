@@ -239,5 +239,5 @@ class TestOverride:
 
         status = decided(rollout, looked(rollout, unknown("NeedRequests"))).status
 
-        assert len(status.attempt.overrides) == 20
+        assert len(status.attempt.overrides) == 10
         assert type(status).model_validate(status.render()) == status

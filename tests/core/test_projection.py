@@ -316,7 +316,7 @@ class TestEvents:
 
         (note,) = [e.note for e in decided(asking(rollout, rollback={"reason": "p99"})).events if e.type == "Warning"]
 
-        assert note.endswith("p99")
+        assert note.endswith("p99 Owner: risk-ml.")
 
     def test_every_event_has_its_owner_and_bad_news_say_whom_to_call(self):
         owner = {"team": "risk-ml", "contact": "#risk-oncall", "runbookURL": "https://runbooks/fraud"}

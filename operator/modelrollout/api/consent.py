@@ -21,7 +21,7 @@ from modelrollout.api.fields import (
 
 MAX_GROUPS = 10
 MAX_WINDOWS = 10
-MAX_READINESS = 20
+MAX_READINESS = 10
 
 Cron = Annotated[
     str,

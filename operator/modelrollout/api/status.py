@@ -19,10 +19,12 @@ Count = Annotated[int, Field(ge=0)]
 UserName = Annotated[str, Field(max_length=512)]
 """As the API server has it: of a ServiceAccount it has up to 339 characters."""
 MAX_COMMANDS = 20
-MAX_OVERRIDES = 20
-MAX_APPROVALS = 20
-MAX_MESSAGES = 10
-MAX_CLAIMED_GROUPS = 10
+MAX_OVERRIDES = 10
+MAX_APPROVALS = 15
+MAX_MESSAGES = 5
+MAX_CLAIMED_GROUPS = 5
+Remark = Annotated[str, Field(max_length=256)]
+"""The beginning of what a person wrote: all of it for long would be more than etcd takes."""
 
 
 class Phase(StrEnum):
@@ -132,7 +134,7 @@ class AttestRequest(Request):
     """A person's word that something of spec.readiness is so."""
 
     id: Annotated[str, Field(max_length=63)] = Field(description="Which one of spec.readiness.")
-    evidence_url: Annotated[str, Field(max_length=1024)] | None = Field(
+    evidence_url: Annotated[str, Field(max_length=512)] | None = Field(
         None, alias="evidenceURL", description="Where the evidence can be seen."
     )
 
@@ -269,7 +271,9 @@ class OverrideStatus(AdvanceStatus):
 
     stage: Word = Field(description="The stage that was left, or ended.")
     step: Count = Field(description="Its step, from 0.")
-    gates: Sentence = Field(description="The gates that did not pass, and what each said.")
+    gates: Annotated[str, Field(max_length=512)] = Field(
+        description="The gates that did not pass, and what each said: its beginning."
+    )
 
 
 class ApprovalStatus(Model):
@@ -277,7 +281,7 @@ class ApprovalStatus(Model):
 
     stage: Word = Field(description="The stage that it is for.")
     requested_by: UserName = Field(description="Who approved.")
-    reason: Sentence | None = Field(None, description="What the approver said.")
+    reason: Remark | None = Field(None, description="What the approver said, its beginning.")
     group: Annotated[str, Field(max_length=256)] | None = Field(
         None, description="The group that the approver claimed to be in, of those that the stage asks for."
     )
@@ -292,10 +296,10 @@ class Attestation(Model):
 
     id: Word = Field(description="Which one of spec.readiness.")
     requested_by: UserName = Field(description="Who attested it.")
-    evidence_url: Annotated[str, Field(max_length=1024)] | None = Field(
+    evidence_url: Annotated[str, Field(max_length=512)] | None = Field(
         None, alias="evidenceURL", description="Where the evidence can be seen."
     )
-    reason: Sentence | None = Field(None, description="What was said.")
+    reason: Remark | None = Field(None, description="What was said, its beginning.")
     at: Time = Field(description="When it was taken out of the inbox: it expires from here.")
     candidate: Word = Field(description="Digest of the candidate that spec asked for then.")
 

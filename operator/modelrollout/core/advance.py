@@ -67,5 +67,5 @@ def _override(case: Case, request: AdvanceRequest) -> OverrideStatus:
         requested_by=request.requested_by,
         stage=step.stage if step else "?",
         step=step.index if step else 0,
-        gates=(said or "none was looked at")[:1024],
+        gates=(said or "none was looked at")[:512],
     )

@@ -46,7 +46,7 @@ def file_approval(case: Case, status: ModelRolloutStatus, request: ApproveReques
     approval = ApprovalStatus(
         stage=step.stage,
         requested_by=request.requested_by or "",
-        reason=request.reason,
+        reason=request.reason[:256] if request.reason else None,
         group=next((group for group in asked if group in request.groups), None),
         independent=request.independent,
         at=case.now,

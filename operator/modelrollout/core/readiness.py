@@ -40,7 +40,7 @@ def file_attestation(case: Case, status: ModelRolloutStatus, request: AttestRequ
         id=item.id,
         requested_by=request.requested_by,
         evidence_url=request.evidence_url,
-        reason=request.reason,
+        reason=request.reason[:256] if request.reason else None,
         at=case.now,
         candidate=case.wanted.digest,
     )
