@@ -71,6 +71,27 @@ ON_CREATE = (
         "must have at most 20 items",
     ),
     Refusal("a stage name that is no DNS label", {"spec.stages.0.name": "My Shadow"}, "write a DNS label"),
+    # Options of gates
+    Refusal(
+        "another severity", {"spec.gates.0.severity": "fatal"}, 'supported values: "warning", "critical", "safety"'
+    ),
+    Refusal(
+        "a safety gate that only holds",
+        {"spec.gates.2.severity": "safety"},
+        "a gate of severity safety rolls back: remove onFail: Hold",
+    ),
+    Refusal("a gate for no stages", {"spec.gates.0.stages": []}, "should have at least 1 items"),
+    Refusal("a gate for a stage that is not", {"spec.gates.0.stages": ["bake"]}, "write names of spec.stages"),
+    Refusal(
+        "a gate for a stage that the default plan does not have",
+        {"spec.stages": REMOVED, "spec.gates.0.stages": ["bake"]},
+        "of a default plan they are shadow, canary and full",
+    ),
+    Refusal(
+        "a stage's gate for other stages",
+        {"spec.stages.0.gates": [{"name": "own", "errorRate": {"max": "1%"}, "stages": ["shadow"]}]},
+        "remove its stages, or move it to spec.gates",
+    ),
     # Versions
     Refusal(
         "a candidate of the baseline's version", {"spec.candidate.version": "2026.10.4"}, "the next one as candidate"
@@ -201,6 +222,26 @@ ON_CREATE = (
         "a latency without limit",
         {"spec.gates.1.latency": {"threshold": "1s"}},
         "give latency.maxAbove, maxIncrease or both",
+    ),
+    Refusal(
+        "a detect beside no comparison",
+        {"spec.gates.0.errorRate": {"max": "1%", "detect": "2x"}},
+        "give maxIncrease, too",
+    ),
+    Refusal(
+        "a detect that is allowed to happen",
+        {"spec.gates.0.errorRate": {"maxIncrease": "100%", "detect": "2x"}},
+        "write a larger multiple, such as 2x beside 25%",
+    ),
+    Refusal(
+        "a detect that is no multiple",
+        {"spec.gates.0.errorRate": {"maxIncrease": "25%", "detect": "2"}},
+        'such as "2x" or "1.5x"',
+    ),
+    Refusal(
+        "a detect of nothing",
+        {"spec.gates.0.errorRate": {"maxIncrease": "0%", "detect": "1x"}},
+        "write a multiple above 1 with an x",
     ),
     Refusal("a latency without threshold", {"spec.gates.1.latency.threshold": REMOVED}, "threshold: Required value"),
     Refusal("a threshold of 0", {"spec.gates.1.latency.threshold": "0ms"}, "write a threshold above 0"),

@@ -18,7 +18,7 @@ _SAID_BY = {
     "Wait": 0,
     "Blocked": 0,
     "_going": 0,
-    "_Finding": 1,
+    "Finding": 1,
     "Event": 1,
     "_Statement": 2,
 }
