@@ -1,12 +1,12 @@
 """The first part of a pass: look at the route, the backends, and, when it is time, at the metrics."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from modelrollout.api.status import GateStatus
 from modelrollout.api.traffic import Traffic
@@ -19,6 +19,9 @@ from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Foreign,
 from modelrollout.engine.memory import Notes, next_look
 from modelrollout.engine.ports import Cluster, Driver, Refused, Source, Unavailable
 from modelrollout.engine.turns import Interrupted
+
+MOMENT = 0.002
+"""Seconds of judging after which others have their turn."""
 
 QUESTIONS_AT_ONCE = 8
 """Of one pass: a rollout of 40 gates has its questions answered in turn, not at the others' expense."""
@@ -146,15 +149,17 @@ class Observer:
         answers, covered = await self._ask(asked, gap, notes)
         if gap:
             notes.unseen = gap.since, blind_time(gap, covered)
-        notes.gates, notes.looked_at = await self._judge(rollout, answers, notes, now), now
+        notes.gates = await self._judge(rollout, answers, notes, now)
+        # Counted from when it was due, so that what is a little late does not make the interval longer.
+        notes.looked_at = due if now - due < rollout.policy.interval / 2 else now
         return notes.gates, True
 
     async def _judge(
         self, rollout: Rollout, answers: Mapping[str, Answer], notes: Notes, now: datetime
     ) -> tuple[GateStatus, ...]:
-        """Judge a gate at a time, in turn with the other passes that judge, and let the loop go round in between.
+        """Judge for a moment at a time, in turn with the other passes that judge; the loop goes round in between.
 
-        So a rollback waits for one gate, however many rollouts of however many gates are being judged.
+        So a rollback waits for a moment or one gate, however many rollouts of however many gates are being judged.
         """
         verdicts: list[GateStatus] = []
         judging = judge_all(rollout, answers, now, notes.gates)
@@ -164,10 +169,13 @@ class Observer:
                     await asyncio.sleep(0)
                 if notes.interrupt.is_set():
                     raise Interrupted
-                verdict = next(judging, None)
-                if verdict is None:
+                until = time.perf_counter() + MOMENT
+                for verdict in judging:
+                    verdicts.append(verdict)
+                    if time.perf_counter() > until:
+                        break
+                else:
                     return tuple(verdicts)
-                verdicts.append(verdict)
 
     async def _ask(self, asked: dict[str, Question], gap: Gap | None, notes: Notes) -> tuple[dict[str, Answer], float]:
         """Ask some at once; give up as soon as a rollback is asked for. What nobody can say was not covered."""
@@ -178,23 +186,23 @@ class Observer:
             async with few, turn:
                 return await self._source.measure(question)
 
-        answers = {name: asyncio.ensure_future(measure(question)) for name, question in asked.items()}
-        covered = [asyncio.ensure_future(self._source.covered(gap))] if gap and gap.needs_source else []
+        async def cover() -> float:
+            seen = await self._source.covered(gap) if gap and gap.needs_source else 0.0
+            return 0.0 if isinstance(seen, NoData) else seen
+
+        if not asked and gap is None:
+            return {}, 0.0
+        found = asyncio.gather(cover(), *map(measure, asked.values()))
         stop = asyncio.ensure_future(notes.interrupt.wait())
-        open_ones: set[asyncio.Future[Any]] = {*answers.values(), *covered}
         try:
-            while open_ones and not stop.done():
-                _, still = await asyncio.wait({stop, *open_ones}, return_when=asyncio.FIRST_COMPLETED)
-                open_ones = still - {stop}
-            if open_ones:
+            await asyncio.wait({stop, found}, return_when=asyncio.FIRST_COMPLETED)
+            if not found.done():
                 raise Interrupted
-            seen = next((answer.result() for answer in covered), 0.0)
-            return {name: answer.result() for name, answer in answers.items()}, 0.0 if isinstance(
-                seen, NoData
-            ) else seen
+            covered, *answers = found.result()
+            return dict(zip(asked, answers, strict=True)), covered
         finally:
-            for waiting in (stop, *answers.values(), *covered):
-                waiting.cancel()
+            stop.cancel()
+            found.cancel()
 
 
 def _unseen(rollout: Rollout, notes: Notes) -> timedelta:
