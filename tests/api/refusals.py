@@ -16,6 +16,9 @@ class Refusal(NamedTuple):
     sentence: str
 
 
+_RATIO = {"bad": {"metric": "bad_total"}, "total": {"metric": "all_total"}}
+
+
 def _gate(**kinds: Any) -> dict[str, Any]:
     return {"name": "extra", **kinds}
 
@@ -245,11 +248,32 @@ ON_CREATE = (
     ),
     Refusal("a latency without threshold", {"spec.gates.1.latency.threshold": REMOVED}, "threshold: Required value"),
     Refusal("a threshold of 0", {"spec.gates.1.latency.threshold": "0ms"}, "write a threshold above 0"),
-    Refusal("a value without limit", {"spec.gates.2.value": {"query": "up"}}, "give value.min, max or both, in quotes"),
+    Refusal("a value without limit", {"spec.gates.2.value": {"query": "up"}}, "give value.min, max, maxIncrease or"),
+    Refusal(
+        "a comparison of a query with itself",
+        {"spec.gates.2.value": {"query": "up", "maxDecrease": "5%"}},
+        "write $service or $version as the value of the label",
+    ),
     Refusal(
         "a value whose limits exclude each other",
         {"spec.gates.2.value": {"query": "up", "min": "2", "max": "1"}},
         "write a min that is at most max",
+    ),
+    Refusal("a ratio without limit", {"spec.gates.0": _gate(ratio=_RATIO)}, "give ratio.max, maxIncrease or both"),
+    Refusal(
+        "a ratio of one counter",
+        {"spec.gates.0": _gate(ratio={"bad": _RATIO["bad"], "max": "1%"})},
+        "ratio.total: Required value",
+    ),
+    Refusal(
+        "a ratio of a query",
+        {"spec.gates.0": _gate(ratio={**_RATIO, "total": {"metric": "sum(all_total)"}, "max": "1%"})},
+        "write a Prometheus metric name",
+    ),
+    Refusal(
+        "a ratio whose version label is none",
+        {"spec.gates.0": _gate(ratio={**_RATIO, "max": "1%", "versionLabel": {"name": "my-label"}})},
+        "write a Prometheus label name",
     ),
     Refusal("a share without sign", {"spec.gates.0.errorRate.max": "1"}, "write a share with its sign"),
     Refusal("a share that is a number", {"spec.gates.0.errorRate.max": 1}, 'must be of type string: "integer"'),

@@ -31,7 +31,18 @@ MAX_GATE_TEXT = 65_536
 """Characters of all queries and runbook addresses together: etcd takes no object above 1.5 MiB, status included, and
 the API server would answer 500 to it."""
 
-_GATE_TEXT = "(has(g.value) ? g.value.query.size() : 0) + (has(g.runbookURL) ? g.runbookURL.size() : 0)"
+
+def _series_text(at: str) -> str:
+    """Return how CEL counts the characters of a series at this path."""
+    return (
+        f"{at}.metric.size() + (has({at}.matchers) ? {at}.matchers.map(m, m.label.size() + m.value.size()).sum() : 0)"
+    )
+
+
+_GATE_TEXT = (
+    "(has(g.value) ? g.value.query.size() : 0) + (has(g.runbookURL) ? g.runbookURL.size() : 0)"
+    f" + (has(g.ratio) ? {_series_text('g.ratio.bad')} + {_series_text('g.ratio.total')} : 0)"
+)
 
 
 class Risk(StrEnum):
@@ -224,7 +235,7 @@ class ModelRolloutSpec(Model):
                 f"(has(self.gates) ? self.gates.map(g, {_GATE_TEXT}).sum() : 0) + (has(self.stages) ?"
                 f" self.stages.map(s, has(s.gates) ? s.gates.map(g, {_GATE_TEXT}).sum() : 0).sum() : 0)"
                 f" <= {MAX_GATE_TEXT}",
-                f"the queries and runbook addresses of all gates have more than {MAX_GATE_TEXT} characters together:"
+                f"the queries, matchers and runbook addresses of all gates have more than {MAX_GATE_TEXT} characters together:"
                 " write shorter ones, for example by recording rules in Prometheus",
             ),
         )

@@ -9,6 +9,7 @@ from typing import Any, assert_never
 
 from modelrollout.api.fields import ALL, NONE, Percent
 from modelrollout.api.gates import ErrorRate, Gate, Latency, OnFail, Value
+from modelrollout.api.kinds import Ratio
 from modelrollout.api.options import PromoteOn
 from modelrollout.api.rollout import Canary, Full, ModelRolloutSpec, Risk, Shadow, Stage
 from modelrollout.api.status import VersionStatus
@@ -43,7 +44,11 @@ class Step:
 def limits_of(gate: Gate) -> tuple[str, ...]:
     """Return which limits a gate sets: `absolute`, `relative`, both, or `bounds` of a value."""
     match gate.kind:
-        case ErrorRate(max=highest, max_increase=increase) | Latency(max_above=highest, max_increase=increase):
+        case (
+            ErrorRate(max=highest, max_increase=increase)
+            | Latency(max_above=highest, max_increase=increase)
+            | Ratio(max=highest, max_increase=increase)
+        ):
             pass
         case Value():
             return ("bounds",)
