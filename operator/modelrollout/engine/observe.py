@@ -20,8 +20,9 @@ from modelrollout.engine.memory import Notes, next_look
 from modelrollout.engine.ports import Cluster, Driver, Refused, Source, Unavailable
 from modelrollout.engine.turns import Interrupted
 
-MOMENT = 0.002
-"""Seconds of judging after which others have their turn."""
+MOMENT, STARTED_AT_ONCE = 0.001, 4
+"""Seconds of judging, and questions that are made into queries, after which others have their turn. A rollback is some
+ten turns of the event loop, so how long one of them takes is how long a rollback waits, whoever's gates these are."""
 
 QUESTIONS_AT_ONCE = 8
 """Of one pass: a rollout of 40 gates has its questions answered in turn, not at the others' expense."""
@@ -59,6 +60,7 @@ class Observer:
         self._source = source
         self._cluster = cluster
         self._turn_to_judge = asyncio.Lock()
+        self._turn_to_ask = asyncio.Lock()
         self._own_queries = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(OWN_QUERIES_AT_ONCE))
 
     async def observe(self, rollout: Rollout, notes: Notes, now: datetime) -> Observed:
@@ -186,23 +188,33 @@ class Observer:
             async with few, turn:
                 return await self._source.measure(question)
 
-        async def cover() -> float:
-            seen = await self._source.covered(gap) if gap and gap.needs_source else 0.0
-            return 0.0 if isinstance(seen, NoData) else seen
-
         if not asked and gap is None:
             return {}, 0.0
-        found = asyncio.gather(cover(), *map(measure, asked.values()))
-        stop = asyncio.ensure_future(notes.interrupt.wait())
+        answers: dict[str, asyncio.Future[Answer]] = {}
+        covered: asyncio.Future[float] = asyncio.ensure_future(self._covered(gap))
+        stop: asyncio.Future[Any] = asyncio.ensure_future(notes.interrupt.wait())
         try:
-            await asyncio.wait({stop, found}, return_when=asyncio.FIRST_COMPLETED)
-            if not found.done():
+            names = list(asked)
+            for start in range(0, len(names), STARTED_AT_ONCE):
+                async with self._turn_to_ask:
+                    for name in names[start : start + STARTED_AT_ONCE]:
+                        answers[name] = asyncio.ensure_future(measure(asked[name]))
+                    await asyncio.sleep(0)  # Up to their first wait they make queries, which takes a while.
+            everything: asyncio.Future[Any] = asyncio.gather(covered, *answers.values())
+            await asyncio.wait({stop, everything}, return_when=asyncio.FIRST_COMPLETED)
+            if not everything.done():
                 raise Interrupted
-            covered, *answers = found.result()
-            return dict(zip(asked, answers, strict=True)), covered
+            everything.result()
+            return {name: answer.result() for name, answer in answers.items()}, covered.result()
         finally:
             stop.cancel()
-            found.cancel()
+            covered.cancel()
+            for answer in answers.values():
+                answer.cancel()
+
+    async def _covered(self, gap: Gap | None) -> float:
+        seen = await self._source.covered(gap) if gap and gap.needs_source else 0.0
+        return 0.0 if isinstance(seen, NoData) else seen
 
 
 def _unseen(rollout: Rollout, notes: Notes) -> timedelta:
