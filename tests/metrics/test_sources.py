@@ -252,6 +252,12 @@ def test_what_can_be_judged_is_not_blocked(sources: Sources) -> None:
         pytest.param(custom(duration=None), LATENCY, "MetricNotNamed", "spec.metrics.custom.duration", id="no histogram"),
         pytest.param(Metrics(source="closed", preset="traefik"), value("x"), "RawQueriesOff", "ask the administrator",
                      id="a query where none is allowed"),
+        pytest.param(Metrics(preset="kserve"), ERRORS, "MetricNotExported", "which preset kserve does not have. KServe's Python"
+                     " server has no counter of errors. Take", id="a server without errors"),
+        pytest.param(Metrics(preset="triton"), LATENCY, "MetricNotExported", "a histogram of request durations, which preset"
+                     " triton does not have. Triton exports sums", id="a server without a histogram"),
+        pytest.param(Metrics.model_validate({"preset": "vllm", "versionLabel": {"name": "engine"}}), ERRORS,
+                     "VersionsNotToldApart", "name another as versionLabel", id="a label that both versions share"),
         pytest.param(custom(requests={"metric": "sum(x)"}), ERRORS, "BadMetrics", "no metric name", id="a metric's name"),
         pytest.param(custom(versionLabel={"name": "__name__"}), ERRORS, "BadMetrics", "no label", id="a label's name"),
     ],

@@ -76,7 +76,21 @@ class Selector:
         return replace(self, metric=self.metric + suffix)
 
 
-def count(selector: Selector, window: timedelta) -> PromQL:
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Counters whose events add up, one in most cases; some servers count good and bad requests apart."""
+
+    parts: tuple[Selector, ...]
+
+    def __str__(self) -> str:
+        return " + ".join(map(str, self.parts))
+
+    def where(self, *matchers: Matcher) -> "Counter":
+        """Return the same with further matchers on each part."""
+        return Counter(tuple(part.where(*matchers) for part in self.parts))
+
+
+def count(series: Selector | Counter, window: timedelta) -> PromQL:
     """Return how many events the counters had within `window` before the time of evaluation.
 
     A series born inside the window counts by its last value, because `increase` never sees the first one;
@@ -86,24 +100,35 @@ def count(selector: Selector, window: timedelta) -> PromQL:
     back within the hour, from 0 and under the same labels, loses the events of its first scrape.
     No series at all gives an empty answer, not 0.
     """
-    span = _span(window)
-    old = f"(present_over_time({selector}[{_span(REMEMBERED)}] offset {span}) or resets({selector}[{span}]) > 0)"
-    return PromQL(f"sum((last_over_time({selector}[{span}]) unless {old}) or (increase({selector}[{span}]) and {old}))")
+    counts = [_count(part, window) for part in _parts(series)]
+    return counts[0] if len(counts) == 1 else PromQL(f"sum({side_by_side(counts)})")
 
 
-def age(selector: Selector) -> PromQL:
+def age(series: Selector | Counter) -> PromQL:
     """Return the seconds from the newest sample to the time of evaluation; empty where scraping has stopped."""
-    return PromQL(f"time() - max(timestamp({selector}))")
+    newest = [PromQL(f"max(timestamp({part}))") for part in _parts(series)]
+    return PromQL(f"time() - {newest[0] if len(newest) == 1 else f'max({side_by_side(newest)})'}")
 
 
-def coverage(selector: Selector, window: timedelta, freshness: timedelta) -> PromQL:
+def coverage(series: Selector | Counter, window: timedelta, freshness: timedelta) -> PromQL:
     """Return the fraction of `window` at whose moments a sample was no older than `freshness`; empty for none.
 
     It is looked at moments `freshness` apart, at 1,000 at most.
     """
     moments = f"{_span(window)}:{_span(max(freshness, window / MOMENTS))}"
-    seen = f"count_over_time(group(last_over_time({selector}[{_span(freshness)}]))[{moments}])"
+    fresh = " or ".join(f"last_over_time({part}[{_span(freshness)}])" for part in _parts(series))
+    seen = f"count_over_time(group({fresh})[{moments}])"
     return PromQL(f"{seen} / count_over_time(vector(1)[{moments}])")
+
+
+def _parts(series: Selector | Counter) -> tuple[Selector, ...]:
+    return series.parts if isinstance(series, Counter) else (series,)
+
+
+def _count(selector: Selector, window: timedelta) -> PromQL:
+    span = _span(window)
+    old = f"(present_over_time({selector}[{_span(REMEMBERED)}] offset {span}) or resets({selector}[{span}]) > 0)"
+    return PromQL(f"sum((last_over_time({selector}[{span}]) unless {old}) or (increase({selector}[{span}]) and {old}))")
 
 
 def bounds(histogram: Selector, window: timedelta) -> PromQL:
