@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from modelrollout.api.fields import Duration, Increase, Link, Model, Name, Number, Share, rule, rules
+from modelrollout.api.fields import Duration, Increase, Link, Model, Multiple, Name, Number, Share, rule, rules
 
 MAX_GATES = 20
 
@@ -19,6 +19,24 @@ class OnFail(StrEnum):
     HOLD = "Hold"
 
 
+_DETECT = (
+    rule(
+        "!has(self.detect) || has(self.maxIncrease)",
+        "detect says how good the comparison must be: give maxIncrease, too",
+    ),
+    rule(
+        # What is no share is the business of its own rule, and would only be an error here.
+        "!has(self.detect) || !has(self.maxIncrease) || !self.maxIncrease.matches('^[0-9]{1,4}([.][0-9]{1,4})?%$') ||"
+        " !self.detect.matches('^[0-9]{1,3}([.][0-9]{1,2})?x$') ||"
+        " double(self.detect.replace('x', '')) > 1.0 + double(self.maxIncrease.replace('%', '')) / 100.0",
+        "detect is within what maxIncrease allows, and would never be seen: write a larger multiple, such as 2x beside 25%",
+    ),
+)
+_WHAT_DETECT_IS = (
+    "Smallest multiple of the baseline's share that must have been seen by now, nine times in ten, before this passes."
+)
+
+
 class ErrorRate(Model):
     """The share of requests that end in a server error."""
 
@@ -27,7 +45,8 @@ class ErrorRate(Model):
             rule(
                 "has(self.max) || has(self.maxIncrease)",
                 "give errorRate.max, maxIncrease or both: a gate needs a limit",
-            )
+            ),
+            *_DETECT,
         )
     )
 
@@ -37,6 +56,7 @@ class ErrorRate(Model):
     max_increase: Increase | None = Field(
         None, description='Largest increase relative to the baseline in the same window, such as "25%".'
     )
+    detect: Multiple | None = Field(None, description=_WHAT_DETECT_IS)
 
 
 class Latency(Model):
@@ -51,12 +71,14 @@ class Latency(Model):
             rule(
                 "self.threshold.matches('[1-9]')", "write a threshold above 0, such as 300ms: no request takes no time"
             ),
+            *_DETECT,
         )
     )
 
     threshold: Duration = Field(description="Duration above which a request is slow; a bucket bound of the histogram.")
     max_above: Share | None = Field(None, description='Largest share of slow requests allowed, such as "5%".')
     max_increase: Increase | None = Field(None, description="Largest increase of that share relative to the baseline.")
+    detect: Multiple | None = Field(None, description=_WHAT_DETECT_IS)
 
 
 class Value(Model):
