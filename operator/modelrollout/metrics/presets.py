@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import assert_never
 
 from modelrollout.api.gates import ErrorRate, Kind, Latency, Value
+from modelrollout.api.kinds import Ratio
 from modelrollout.api.metrics import SHARED_LABELS, CustomMetrics, DurationSeries, Metrics, Series, VersionLabel
 from modelrollout.core.evidence import Track
 from modelrollout.metrics.queries import Counter, Matcher, Selector, anchored
@@ -64,7 +65,7 @@ def need_of(kind: Kind, signals: Signals) -> Need | None:
             return Need("a counter of errors", signals.errors)
         case Latency():
             return Need("a histogram of request durations", signals.duration)
-        case Value():
+        case Value() | Ratio():
             return None
         case _:
             assert_never(kind)
@@ -84,6 +85,17 @@ def signals_of(metrics: Metrics, track: Track, namespace_label: str | None) -> S
     if metrics.custom is None:
         raise ValueError("preset custom has no spec.metrics.custom: name the metrics there")
     return _custom(metrics.custom, track, namespace_label)
+
+
+def selector_of(series: Series, label: VersionLabel, track: Track, namespace_label: str | None) -> Selector:
+    """Return the series of one version among those that the user has named, in the rollout's namespace.
+
+    Raises:
+        ValueError: as `signals_of`.
+    """
+    own = (*_namespace(namespace_label, track), _chosen(label, track))
+    given = tuple(Matcher(matcher.label, matcher.op, matcher.value) for matcher in series.matchers)
+    return Selector(series.metric, own + given)
 
 
 def undivided(metrics: Metrics, namespace_label: str | None) -> str | None:
@@ -169,11 +181,8 @@ def _chosen(label: VersionLabel, track: Track) -> Matcher:
 
 
 def _custom(custom: CustomMetrics, track: Track, namespace_label: str | None) -> Signals:
-    own = (*_namespace(namespace_label, track), _chosen(custom.version_label, track))
-
     def select(series: Series) -> Selector:
-        given = tuple(Matcher(matcher.label, matcher.op, matcher.value) for matcher in series.matchers)
-        return Selector(series.metric, own + given)
+        return selector_of(series, custom.version_label, track, namespace_label)
 
     def counter(series: Series | None, field: str) -> Counter | Lacks:
         return Counter((select(series),)) if series else _unnamed(field)

@@ -23,9 +23,7 @@ PART = "part"
 
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
-_ESCAPES = str.maketrans(
-    {"\\": "\\\\", '"': '\\"', "\n": "\\n"} | {chr(n): f"\\x{n:02x}" for n in range(32) if n != 10}
-)
+_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n"} | {chr(n): f"\\x{n:02x}" for n in range(32) if n != 10})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Matcher:
         self.value.encode()
 
     def __str__(self) -> str:
-        return f'{self.label}{self.op}"{self.value.translate(_ESCAPES)}"'
+        return f'{self.label}{self.op}"{escaped(self.value)}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,15 @@ class Counter:
         return Counter(tuple(part.where(*matchers) for part in self.parts))
 
 
-def count(series: Selector | Counter, window: timedelta) -> PromQL:
+Events = Selector | Counter
+
+
+def escaped(text: str, quote: str = '"') -> str:
+    """Return the text as it stands in PromQL between these quotes: double or single ones."""
+    return text.translate(_ESCAPES).replace(quote, f"\\{quote}")
+
+
+def count(series: Events, window: timedelta) -> PromQL:
     """Return how many events the counters had within `window` before the time of evaluation.
 
     A series born inside the window counts by its last value, because `increase` never sees the first one;
@@ -104,13 +110,13 @@ def count(series: Selector | Counter, window: timedelta) -> PromQL:
     return counts[0] if len(counts) == 1 else PromQL(f"sum({side_by_side(counts)})")
 
 
-def age(series: Selector | Counter) -> PromQL:
+def age(series: Events) -> PromQL:
     """Return the seconds from the newest sample to the time of evaluation; empty where scraping has stopped."""
     newest = [PromQL(f"max(timestamp({part}))") for part in _parts(series)]
     return PromQL(f"time() - {newest[0] if len(newest) == 1 else f'max({side_by_side(newest)})'}")
 
 
-def coverage(series: Selector | Counter, window: timedelta, freshness: timedelta) -> PromQL:
+def coverage(series: Events, window: timedelta, freshness: timedelta) -> PromQL:
     """Return the fraction of `window` at whose moments a sample was no older than `freshness`; empty for none.
 
     It is looked at moments `freshness` apart, at 1,000 at most.
@@ -121,7 +127,7 @@ def coverage(series: Selector | Counter, window: timedelta, freshness: timedelta
     return PromQL(f"{seen} / count_over_time(vector(1)[{moments}])")
 
 
-def _parts(series: Selector | Counter) -> tuple[Selector, ...]:
+def _parts(series: Events) -> tuple[Selector, ...]:
     return series.parts if isinstance(series, Counter) else (series,)
 
 
@@ -131,7 +137,7 @@ def _count(selector: Selector, window: timedelta) -> PromQL:
     return PromQL(f"sum((last_over_time({selector}[{span}]) unless {old}) or (increase({selector}[{span}]) and {old}))")
 
 
-def each_minute(series: Selector | Counter) -> PromQL:
+def each_minute(series: Events) -> PromQL:
     """Return how many events the counters had in the minute before the time of evaluation.
 
     The plain difference, not `increase`: that one extrapolates from the samples inside a window, and with one each 15 s
