@@ -6,7 +6,7 @@ merge patches, and who owns which field of `spec`. Reads hand out copies; each c
 
 import pickle
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from modelrollout.api.versions import ServiceRef, Workload
@@ -126,6 +126,9 @@ class FakeApi:
 
     def frozen(self) -> str | None:
         return self.freeze
+
+    def names_bound_since(self) -> datetime | None:
+        return None
 
     async def workload_problem(self, namespace: str, workload: Workload) -> str | None:
         with self._call("get", "workloads", namespace, workload.name):

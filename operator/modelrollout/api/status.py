@@ -93,7 +93,9 @@ class Request(Model):
     reason: Annotated[str, Field(max_length=1024)] | None = Field(
         None, description="Why; shown in status, events and logs."
     )
-    requested_by: Annotated[str, Field(max_length=256)] | None = Field(None, description="Who asks.")
+    requested_by: UserName | None = Field(
+        None, description="Who asks: your user name. Filled in by admission where the cluster can do that."
+    )
 
 
 class AdvanceRequest(Request):
@@ -178,7 +180,11 @@ class HandledCommand(Model):
 
     command: Command = Field(description="What was asked.")
     reason: Sentence | None = Field(None, description="Why, in the words of who asked.")
-    requested_by: Word | None = Field(None, description="Who asked, unverified.")
+    requested_by: UserName | None = Field(None, description="Who asked.")
+    verified: bool = Field(
+        default=False, description="Whether admission saw to it that nobody else could write that name."
+    )
+    manager: Word | None = Field(None, description="What the client that wrote it calls itself.")
     handled_at: Time = Field(description="When the operator acted on it.")
     result: Sentence = Field(description="What the operator did.")
 
@@ -372,7 +378,11 @@ class HeldStatus(Model):
 
     since: Time = Field(description="Since when.")
     reason: Sentence | None = Field(None, description="Why.")
-    requested_by: Word | None = Field(None, description="Who asked, unverified.")
+    requested_by: UserName | None = Field(None, description="Who asked.")
+    verified: bool = Field(
+        default=False, description="Whether admission saw to it that nobody else could write that name."
+    )
+    manager: Word | None = Field(None, description="What the client that wrote it calls itself.")
 
 
 class SafetyStop(Model):

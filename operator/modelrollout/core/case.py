@@ -50,7 +50,8 @@ class Observed:
     anything be promoted on them. `unseen` is time of the step that nobody looked at, not yet in status. `skew` is how
     far this clock is ahead of the API server's, `None` where that is not known. `contested`: another process undoes
     what is written, under the operator's own name. `frozen`: why the administrator lets no weight grow, `None` where
-    weights may.
+    weights may. `names_bound_since`: since when admission has kept messages to their writers' names, `None` where it
+    does not.
     """
 
     route: Route
@@ -67,6 +68,7 @@ class Observed:
     skew: timedelta | None = None
     contested: bool = False
     frozen: str | None = None
+    names_bound_since: datetime | None = None
 
 
 @dataclass(frozen=True)

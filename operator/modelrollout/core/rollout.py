@@ -11,6 +11,7 @@ from modelrollout.api.fields import Model
 from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import ModelRolloutStatus, VersionStatus
 from modelrollout.api.traffic import Traffic
+from modelrollout.core.actors import Hand, hands_in
 from modelrollout.core.flaws import flaw_of
 from modelrollout.core.plan import Plan, Policy, identity_of, plan_of, policy_of
 from modelrollout.core.traffic import Blocked
@@ -60,7 +61,7 @@ class Rollout:
 
     `spec` is `None` where it cannot be read, and `problem` says why; `traffic` is read on its own, so that a
     rollback works under a spec that does not. `ignored` names the parts of status that could not be read. `editor`
-    edited spec last, `None` where nothing says so.
+    edited spec last, `None` where nothing says so. `hands` says who wrote the messages that wait, by command.
     """
 
     namespace: str
@@ -74,6 +75,7 @@ class Rollout:
     status: ModelRolloutStatus
     ignored: tuple[str, ...] = ()
     editor: str | None = None
+    hands: Mapping[str, Hand] = field(default_factory=dict)
     _of_spec: _OfSpec | None = field(default=None, compare=False, repr=False)
 
     def plan(self, *, has_baseline: bool) -> Plan:
@@ -129,7 +131,12 @@ def parse_rollout(obj: Mapping[str, Any], known: Rollout | None = None) -> Rollo
     status, ignored = _parse_status(obj.get("status"))
     if known and known.uid == metadata["uid"] and known.generation == metadata.get("generation"):
         return replace(
-            known, guard=metadata["resourceVersion"], status=status, ignored=ignored, editor=_editor_in(metadata)
+            known,
+            guard=metadata["resourceVersion"],
+            status=status,
+            ignored=ignored,
+            editor=_editor_in(metadata),
+            hands=hands_in(obj),
         )
     raw_spec = obj.get("spec")
     spec, problem = _parse(ModelRolloutSpec, raw_spec)
@@ -148,6 +155,7 @@ def parse_rollout(obj: Mapping[str, Any], known: Rollout | None = None) -> Rollo
         status=status,
         ignored=ignored,
         editor=_editor_in(metadata),
+        hands=hands_in(obj),
         _of_spec=_OfSpec(spec) if spec else None,
     )
 

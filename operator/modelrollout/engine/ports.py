@@ -142,6 +142,10 @@ class Cluster(Protocol):
         """Return why the administrator lets no weight grow, `None` where weights may."""
         ...
 
+    def names_bound_since(self) -> datetime | None:
+        """Return since when admission has kept messages to their writers' names, `None` where it does not."""
+        ...
+
     async def workload_problem(self, namespace: str, workload: Workload) -> str | None:
         """Return why the workload is not fully up to date and available, `None` if it is."""
         ...

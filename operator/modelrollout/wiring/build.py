@@ -13,6 +13,7 @@ from typing import Any
 import kopf
 from prometheus_client import CollectorRegistry
 
+from modelrollout.cluster.admission import Admission
 from modelrollout.cluster.election import Election
 from modelrollout.cluster.freeze import Freeze
 from modelrollout.cluster.kubernetes import ROLLOUTS, WATCHED, Kubernetes
@@ -56,6 +57,7 @@ class Parts:
     sweeper: Sweeper
     rereader: Rereader
     freeze: Freeze
+    admission: Admission | None
     watch: kopf.OperatorRegistry
 
 
@@ -78,7 +80,11 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     served = await served_kinds(server)
     world = World()
     freeze = Freeze(server, setting=settings.freeze, config_map=settings.freeze_place, clock=now)
-    kubernetes = Kubernetes(server, world, clock=now, identity=identity_of(settings), freeze=freeze)
+    policy = settings.admission_policy
+    admission = Admission(server, policy, settings.namespaces) if policy else None
+    kubernetes = Kubernetes(
+        server, world, clock=now, identity=identity_of(settings), admission=admission, freeze=freeze
+    )
     sources = _sources(settings, metrics)
     stack.push_async_callback(sources.close)
     store = Store()
@@ -110,6 +116,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
         sweeper=sweeper,
         rereader=rereader,
         freeze=freeze,
+        admission=admission,
         watch=watch,
     )
 

@@ -98,6 +98,11 @@ class Settings(BaseSettings):
         description="How long another waits after the last renewal before it takes over; renewed every quarter of it, and nothing is written two thirds after the last.",
     )
 
+    admission_policy: str = Field(
+        "",
+        description="Name of the ValidatingAdmissionPolicy, and of its binding, that keep messages in status.control to their writers' names; no name counts as verified while it does not stand, or when empty.",
+    )
+
     @property
     def freeze_place(self) -> tuple[str, str] | None:
         """Namespace and name of the ConfigMap that freezes, `None` where there is none to look for."""
