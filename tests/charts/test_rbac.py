@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,8 @@ pytestmark = pytest.mark.cluster
 
 READ = frozenset({"get", "list", "watch"})
 WRITE = frozenset({"create", "patch"})
-IN_A_NAMESPACE = {
+Granted = dict[tuple[str, str], AbstractSet[str]]
+IN_A_NAMESPACE: Granted = {
     ("modelrollout.dev", "modelrollouts"): READ,
     ("modelrollout.dev", "modelrollouts/status"): {"patch"},
     ("gateway.networking.k8s.io", "httproutes"): READ | WRITE,
@@ -29,18 +31,18 @@ IN_A_NAMESPACE = {
     ("apps", "statefulsets"): {"get"},
     ("events.k8s.io", "events"): {"create"},
 }
-CLASSES = {("gateway.networking.k8s.io", "gatewayclasses"): READ}
-GATEWAYS_ELSEWHERE = {("gateway.networking.k8s.io", "gateways"): {"get"}}
-NAMES = {
+CLASSES: Granted = {("gateway.networking.k8s.io", "gatewayclasses"): READ}
+GATEWAYS_ELSEWHERE: Granted = {("gateway.networking.k8s.io", "gateways"): {"get"}}
+NAMES: Granted = {
     ("admissionregistration.k8s.io", f"{resource}/modelrollout-commands"): frozenset({"get"})
     for resource in ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
 }
-VIEW = {
+VIEW: Granted = {
     ("modelrollout.dev", "modelrollouts"): READ,
     ("modelrollout.dev", "modelrolloutrecords"): READ,
 }
-ON_CALL = VIEW | {("modelrollout.dev", "modelrollouts/status"): {"get", "patch"}}
-PEOPLE: dict[tuple[str, str, str | None], Mapping[tuple[str, str], Iterable[str]]] = {
+ON_CALL: Granted = VIEW | {("modelrollout.dev", "modelrollouts/status"): {"get", "patch"}}
+PEOPLE: dict[tuple[str, str, str | None], Granted] = {
     ("ClusterRole", "modelrollout-viewer", None): VIEW,
     ("ClusterRole", "modelrollout-oncall", None): ON_CALL,
     ("ClusterRole", "modelrollout-approver", None): ON_CALL
@@ -48,7 +50,7 @@ PEOPLE: dict[tuple[str, str, str | None], Mapping[tuple[str, str], Iterable[str]
     ("ClusterRole", "modelrollout-editor", None): VIEW
     | {("modelrollout.dev", "modelrollouts"): READ | {"create", "update", "patch", "delete"}},
 }
-LEASE = {
+LEASE: Granted = {
     ("coordination.k8s.io", "leases"): {"create"},
     ("coordination.k8s.io", "leases/modelrollout"): {"get", "patch"},
 }
