@@ -234,6 +234,16 @@ ON_CREATE = (
         {"spec.gates.0": _gate(ratio={**_RATIO, "max": "1%", "versionLabel": {"name": "my-label"}})},
         "write a Prometheus label name",
     ),
+    Refusal(
+        "a throughput without limit",
+        {"spec.gates.0": _gate(throughput={})},
+        "throughput.maxDecrease: Required value",
+    ),
+    Refusal(
+        "a throughput that may vanish",
+        {"spec.gates.0": _gate(throughput={"maxDecrease": "100%"})},
+        "above 0% and below 100%",
+    ),
     Refusal("a share without sign", {"spec.gates.0.errorRate.max": "1"}, "write a share with its sign"),
     Refusal("a share that is a number", {"spec.gates.0.errorRate.max": 1}, 'must be of type string: "integer"'),
     Refusal("a share of 0%", {"spec.gates.0.errorRate.max": "0%"}, "above 0% and below 100%"),

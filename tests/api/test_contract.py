@@ -38,6 +38,7 @@ ACCEPTED: dict[str, Changes] = {
     "a value compared with the baseline's": {
         "spec.gates.2.value": {"query": 'avg(score{service="$service"})', "maxDecrease": "5%", "maxIncrease": "0.5%"}
     },
+    "a throughput": {"spec.gates.0": {"name": "load", "throughput": {"maxDecrease": "20%", "autoscaled": True}}},
     "a ratio": {
         "spec.gates.0": {
             "name": "disagreement",

@@ -22,6 +22,7 @@ CUSTOM = Metrics.model_validate({
 ERRORS: dict[str, Any] = {"name": "errors", "errorRate": {"max": "1%"}}
 COMPARED: dict[str, Any] = {"name": "errors", "errorRate": {"max": "1%", "maxIncrease": "25%"}}
 LATENCY: dict[str, Any] = {"name": "latency", "latency": {"threshold": "300ms", "maxAbove": "5%"}}
+LOAD: dict[str, Any] = {"name": "load", "throughput": {"maxDecrease": "20%"}}
 DISAGREEMENT: dict[str, Any] = {
     "name": "disagreement",
     "ratio": {

@@ -21,7 +21,7 @@ from modelrollout.metrics.sources import Sources
 
 from local.cluster import LocalCluster
 from local.process import wait_until
-from tests.metrics.builders import ERRORS, LATENCY, question, track, value
+from tests.metrics.builders import ERRORS, LATENCY, LOAD, question, track, value
 from tests.metrics.conftest import Calls, now
 from tests.metrics.exporter import Exporter, Points, exporting, query, tell, told
 
@@ -240,6 +240,20 @@ async def test_a_ratio_is_counted_from_two_counters_of_ones_own(
     answer = await ask(source, end, gate, metrics_of(test_name), baseline=track("fraud-v1"))
 
     assert answer == Counted(Counts(203, 3), Counts(520, 20))
+
+
+async def test_throughput_counts_the_requests_of_both_versions(
+    cluster: LocalCluster, source: Sources, exporter: Exporter, test_name: str, end: float
+) -> None:
+    tell(cluster, exporter, test_name, {
+        'events_total{service="fraud-v2",code="200"}': rising(end - 150, end, 100, 10),
+        'events_total{service="fraud-v2",code="500"}': rising(end - 15, end, 3, 0),
+        'events_total{service="fraud-v1",code="200"}': rising(end - 150, end, 400, 10),
+    })  # fmt: skip
+
+    answer = await ask(source, end, LOAD, metrics_of(test_name), track("fraud-v1"))
+
+    assert answer == Counted(Counts(203, 0), Counts(500, 0))
 
 
 async def test_row_35_a_source_that_scrapes_no_more_is_stale(

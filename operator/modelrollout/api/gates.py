@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from modelrollout.api.fields import Duration, Increase, Link, Model, Name, Number, Share, rule, rules
-from modelrollout.api.kinds import Ratio
+from modelrollout.api.kinds import Ratio, Throughput
 
 MAX_GATES = 20
 
@@ -103,13 +103,14 @@ class Value(Model):
         return self.max_increase is not None or self.max_decrease is not None
 
 
-Kind = ErrorRate | Latency | Value | Ratio
+Kind = ErrorRate | Latency | Value | Ratio | Throughput
 
 KINDS = (
     "errorRate",
     "latency",
     "value",
     "ratio",
+    "throughput",
 )
 """The fields of a gate of which exactly one is given; a test holds them against `Kind` and the fields of `Gate`."""
 
@@ -133,6 +134,9 @@ class Gate(Model):
     latency: Latency | None = Field(None, description="Gate on the share of slow requests.")
     value: Value | None = Field(None, description="Gate on the value of a PromQL expression.")
     ratio: Ratio | None = Field(None, description="Gate on the share of bad events among all, by two counters.")
+    throughput: Throughput | None = Field(
+        None, description="Gate on requests a second and ready replica, beside the baseline's."
+    )
     on_fail: OnFail = Field(OnFail.ROLLBACK, description="What a failure does: Rollback (when left out) or Hold.")
     runbook_url: Link | None = Field(None, alias="runbookURL", description="What to do when this gate fails.")
 
@@ -148,6 +152,7 @@ class Gate(Model):
             self.latency,
             self.value,
             self.ratio,
+            self.throughput,
         )
 
     @model_validator(mode="after")

@@ -30,3 +30,17 @@ class Ratio(Model):
     max_increase: Increase | None = Field(
         None, description='Largest increase relative to the baseline in the same window, such as "25%".'
     )
+
+
+class Throughput(Model):
+    """Requests a second and ready replica, relative to the baseline's."""
+
+    max_decrease: Share = Field(
+        description='How far it may lie below the baseline\'s in the same window, such as "20%"; passes without evidence'
+        " that it lies further below."
+    )
+    autoscaled: bool = Field(
+        default=False,
+        description="Whether an autoscaler keeps the replicas of both versions equally busy. Where it does not, replicas that"
+        " the route gives less to do are not compared.",
+    )

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from modelrollout.api.gates import Gate
 from modelrollout.api.status import GateStatus, Tally, Verdict
-from modelrollout.core.evidence import Unknown
+from modelrollout.core.evidence import NO_REPLICAS, Replicas, Unknown
+from modelrollout.core.traffic import BASELINE_ONLY, Shares
 
 ALPHA_ROLLBACK = 0.01
 
@@ -18,7 +19,7 @@ class Bench:
 
     `limits` is the number of limits that all gates of the step set: rolling back when any one is broken, each
     has to be that much surer. `stored` is the gate's last status in this step, if it has one. A window is short
-    while it may well hold no sample, so that its emptiness says nothing.
+    while it may well hold no sample, so that its emptiness says nothing. `shares` are the step's.
     """
 
     min_requests: int
@@ -28,11 +29,19 @@ class Bench:
     stored: GateStatus | None
     now: datetime
     is_window_short: bool = False
+    window: timedelta = timedelta(0)
+    shares: Shares = BASELINE_ONLY
+    replicas: Replicas = NO_REPLICAS
 
     @property
     def fail_threshold(self) -> float:
         """The ln E at which a limit counts as broken (Bonferroni over the step's limits)."""
         return math.log(self.limits / ALPHA_ROLLBACK)
+
+    @property
+    def fail_threshold_of_step(self) -> float:
+        """The same for evidence that no other step adds to: step k spends 2**-k of what the stage may."""
+        return self.fail_threshold + (len(self.earlier) + 1) * math.log(2)
 
 
 @dataclass(frozen=True, slots=True)

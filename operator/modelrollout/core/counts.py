@@ -5,7 +5,7 @@ from typing import assert_never
 
 from modelrollout.api.fields import render_share
 from modelrollout.api.gates import ErrorRate, Gate, Latency, Value
-from modelrollout.api.kinds import Ratio
+from modelrollout.api.kinds import Ratio, Throughput
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.bench import Bench, Finding, most_telling, status_of, warming
 from modelrollout.core.evidence import Counted, Unknown
@@ -38,7 +38,7 @@ def judge_counts(gate: Gate, counted: Counted, bench: Bench) -> GateStatus:
     )
     finding = (
         _catastrophe(gate, counted)
-        or _shrunk(tally, bench)
+        or shrunk(tally, bench)
         or (warming(bench) if bench.warming_until else None)
         or _weigh(gate, counted, tally, bench)
     )
@@ -64,7 +64,8 @@ def _catastrophe(gate: Gate, counted: Counted) -> Finding | None:
     return Finding(Verdict.FAIL, CATASTROPHE, f"{counts}: half or more, no test is needed")
 
 
-def _shrunk(tally: Tally, bench: Bench) -> Finding | None:
+def shrunk(tally: Tally, bench: Bench) -> Finding | None:
+    """Return a complaint if there are fewer requests than at the last look."""
     before = bench.stored.tally if bench.stored else None
     if before is None or tally.total >= before.total * (1 - SHRINK_ALLOWED) - SHRINK_ALLOWED_COUNT:
         return None
@@ -96,17 +97,17 @@ def _weigh_absolute(limit: float, what: str, tally: Tally, bench: Bench) -> Find
         if baseline >= bench.fail_threshold:
             both = f"{shown}; the baseline too: {tally.baseline_bad} of {tally.baseline_total}. Look at what they share"
             return Finding(Verdict.UNKNOWN, BASELINE_TOO, both)
-        return Finding(Verdict.FAIL, "AboveLimit", f"{shown}; odds against it {_odds(against)}")
+        return Finding(Verdict.FAIL, "AboveLimit", f"{shown}; odds against it {odds(against)}")
     if tally.total < bench.min_requests:
-        return _need_requests(tally.total, "candidate", bench)
+        return need_requests(tally.total, "candidate", bench)
     in_favour = log_evidence_below(now, limit)
     if in_favour >= PASS_THRESHOLD:
-        return Finding(Verdict.PASS, "BelowLimit", f"{shown}; odds for it {_odds(in_favour)}")
+        return Finding(Verdict.PASS, "BelowLimit", f"{shown}; odds for it {odds(in_favour)}")
     missing = max(0, requests_until_pass(tally.bad, limit, PASS_THRESHOLD) - tally.total)
     return Finding(
         Verdict.UNKNOWN,
         Unknown.NEED_EVIDENCE,
-        f"{shown}; odds for it {_odds(in_favour)} of 20:1, about {missing} more good requests are needed",
+        f"{shown}; odds for it {odds(in_favour)} of 20:1, about {missing} more good requests are needed",
     )
 
 
@@ -122,17 +123,18 @@ def _weigh_increase(increase: float, what: str, counted: Counted, tally: Tally, 
         f" {render_share(increase)} more"
     )
     if against >= bench.fail_threshold:
-        return Finding(Verdict.FAIL, "WorseThanBaseline", f"{shown}; odds against it {_odds(against)}")
+        return Finding(Verdict.FAIL, "WorseThanBaseline", f"{shown}; odds against it {odds(against)}")
     for count, whose in ((tally.total, "candidate"), (tally.baseline_total, "baseline")):
         if count < bench.min_requests:
-            return _need_requests(count, whose, bench)
+            return need_requests(count, whose, bench)
     if against <= 1e-9:  # without a single bad request on either side E is exactly 1: no evidence
         return Finding(Verdict.PASS, "NoWorseThanBaseline", f"{shown}; no evidence against it")
-    hint = f"{shown}; odds against it {_odds(against)}: neither refuted nor confirmed, more requests are needed"
+    hint = f"{shown}; odds against it {odds(against)}: neither refuted nor confirmed, more requests are needed"
     return Finding(Verdict.UNKNOWN, Unknown.NEED_EVIDENCE, hint)
 
 
-def _need_requests(count: int, whose: str, bench: Bench) -> Finding:
+def need_requests(count: int, whose: str, bench: Bench) -> Finding:
+    """Return that a version has had too few requests to judge by."""
     message = f"{count} of {bench.min_requests} requests of the {whose} are in"
     return Finding(Verdict.UNKNOWN, Unknown.NEED_REQUESTS, message)
 
@@ -145,7 +147,7 @@ def _limits(gate: Gate) -> tuple[float | None, float | None, str]:
             return highest, increase, f"took longer than {threshold.total_seconds():g}s"
         case Ratio(max=highest, max_increase=increase):
             return highest, increase, "were bad"
-        case Value():
+        case Value() | Throughput():
             raise ValueError(f"gate {gate.name!r} counts no requests, but requests were counted")
         case other:
             assert_never(other)
@@ -155,7 +157,7 @@ def _share(counts: Counts) -> str:
     return render_share(counts.bad / counts.total) if counts.total else "none"
 
 
-def _odds(log_evidence: float) -> str:
+def odds(log_evidence: float) -> str:
     """Print E as odds; beyond a million to one nobody reads the digits."""
     if log_evidence > math.log(1e6):
         return "over 1000000:1"

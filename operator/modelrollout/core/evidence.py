@@ -29,6 +29,8 @@ class Unknown(StrEnum):
     NO_BUCKET = "NoBucket"
     COUNTS_SHRANK = "CountsShrank"
     BASELINE_ZERO = "BaselineZero"
+    NO_REPLICAS = "NoReplicas"
+    UNEQUAL_LOAD = "UnequalLoad"
 
     @property
     def is_collecting(self) -> bool:
@@ -46,6 +48,17 @@ class Track:
     service: str
     port: int
     version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """Ready replicas of both versions now, `None` where nobody knows."""
+
+    candidate: int | None
+    baseline: int | None
+
+
+NO_REPLICAS = Replicas(None, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from modelrollout.api.gates import Gate
 from modelrollout.api.status import Attempt, GateStatus, VersionStatus
 from modelrollout.core.bench import Bench
 from modelrollout.core.case import place_of
-from modelrollout.core.evidence import Answer, Gap, NoData, Question, Track, Unknown
+from modelrollout.core.evidence import NO_REPLICAS, Answer, Gap, NoData, Question, Replicas, Track, Unknown
 from modelrollout.core.gates import judge
 from modelrollout.core.plan import Plan, Policy, StageKind, Step
 from modelrollout.core.rollout import Rollout
@@ -103,12 +103,16 @@ def end_of_minimum(attempt: Attempt, step: Step, blind: timedelta) -> datetime |
 
 
 def judge_all(
-    rollout: Rollout, answers: Mapping[str, Answer], now: datetime, last: Sequence[GateStatus] = ()
+    rollout: Rollout,
+    answers: Mapping[str, Answer],
+    now: datetime,
+    last: Sequence[GateStatus] = (),
+    replicas: Replicas = NO_REPLICAS,
 ) -> Iterator[GateStatus]:
     """Yield the verdict of every gate of the present step; a gate without an answer is warming up.
 
     One at a time, as each takes up to some milliseconds, and a step may have 40 gates. `last` is what the step's last
-    look said, where somebody remembers: status may be behind it.
+    look said, where somebody remembers: status may be behind it. `replicas` are the two versions' now.
     """
     found = judged_step(rollout)
     if found is None:
@@ -133,6 +137,9 @@ def judge_all(
             stored=known,
             now=now,
             is_window_short=is_short,
+            window=now - policy.ingest_delay - since if since else timedelta(0),
+            shares=step.shares,
+            replicas=replicas,
         )
 
     for gate in step.gates:

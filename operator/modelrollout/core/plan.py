@@ -9,7 +9,7 @@ from typing import Any, assert_never
 
 from modelrollout.api.fields import ALL, NONE, Percent
 from modelrollout.api.gates import ErrorRate, Gate, Latency, OnFail, Value
-from modelrollout.api.kinds import Ratio
+from modelrollout.api.kinds import Ratio, Throughput
 from modelrollout.api.rollout import Canary, Full, ModelRolloutSpec, Risk, Shadow, Stage
 from modelrollout.api.status import VersionStatus
 from modelrollout.api.versions import ModelVersion
@@ -56,6 +56,8 @@ def limits_of(gate: Gate) -> tuple[str, ...]:
             pass
         case Value():
             return ("bounds",)
+        case Throughput():
+            return ("relative",)
         case other:
             assert_never(other)
     return (*(("absolute",) if highest is not None else ()), *(("relative",) if increase is not None else ()))

@@ -12,7 +12,7 @@ from modelrollout.api.status import GateStatus
 from modelrollout.api.traffic import Traffic
 from modelrollout.api.versions import ServiceRef
 from modelrollout.core.case import Observed, is_going_back, is_under_way, is_urgent, place_of, target_of
-from modelrollout.core.evidence import Answer, Gap, NoData, Question
+from modelrollout.core.evidence import Answer, Gap, NoData, Question, Replicas
 from modelrollout.core.looking import blind_time, judge_all, last_look, questions, unseen_gap
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Foreign, Place, Route, Routed
@@ -149,18 +149,23 @@ class Observer:
         answers, covered = await self._ask(asked, gap, notes)
         if gap:
             notes.unseen = gap.since, blind_time(gap, covered)
-        notes.gates, notes.looked_at = await self._judge(rollout, answers, notes, now), now
+        replicas = self._replicas(place)
+        notes.gates, notes.looked_at = await self._judge(rollout, answers, notes, replicas, now), now
         return notes.gates, True
 
+    def _replicas(self, place: Place) -> Replicas:
+        ready, baseline = self._cluster.ready_replicas, place.baseline
+        return Replicas(ready(place.namespace, place.candidate), ready(place.namespace, baseline) if baseline else None)
+
     async def _judge(
-        self, rollout: Rollout, answers: Mapping[str, Answer], notes: Notes, now: datetime
+        self, rollout: Rollout, answers: Mapping[str, Answer], notes: Notes, replicas: Replicas, now: datetime
     ) -> tuple[GateStatus, ...]:
         """Judge a gate at a time, in turn with the other passes that judge, and let the loop go round in between.
 
         So a rollback waits for one gate, however many rollouts of however many gates are being judged.
         """
         verdicts: list[GateStatus] = []
-        judging = judge_all(rollout, answers, now, notes.gates)
+        judging = judge_all(rollout, answers, now, notes.gates, replicas)
         while True:
             async with self._turn_to_judge:
                 if verdicts:

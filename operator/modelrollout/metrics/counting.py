@@ -149,12 +149,35 @@ class Slow:
         return Counts(requests, max(0, requests - fast))
 
 
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """The requests of a version, none of them bad. What is asked for twice travels once."""
+
+    version: str
+    series: Selector
+
+    def asks(self, look: Look) -> tuple[Ask, Ask]:
+        """Return what to ask for."""
+        ask = look.events(self.series, f"the {self.version}'s requests")
+        return ask, ask
+
+    async def read(self, look: Look, total: float | NoData, other: float | NoData) -> Counts | NoData:
+        """Return the counts."""
+        del other
+        requests = _whole(look, total, f"the {self.version}'s requests")
+        if isinstance(requests, NoData):
+            return _without_requests(look, requests, self.version, self.series)
+        return Counts(requests, 0)
+
+
 def counting_of(gate: Gate, version: str, signals: Signals) -> Counting:
     """Return how a gate's requests are counted.
 
     Raises:
         ValueError: the user has not named the metric that the gate needs.
     """
+    if gate.throughput is not None:
+        return Requests(version, signals.requests)
     if gate.latency is not None:
         if signals.duration is None:
             raise ValueError("spec.metrics.custom.duration is missing")
