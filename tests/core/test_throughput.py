@@ -53,7 +53,7 @@ def verdict(*counts: Any, **changes: Any) -> tuple[Verdict, str]:
         pytest.param(12_000, Replicas(1, 2), (Verdict.PASS, "NoWorseThanBaseline"), id="the same with fewer replicas"),
         pytest.param(10_200, Replicas(2, 2), (Verdict.PASS, "NoWorseThanBaseline"), id="a little less, as it may"),
         pytest.param(8_000, Replicas(2, 2), (Verdict.FAIL, "WorseThanBaseline"), id="a third less"),
-        pytest.param(9_500, Replicas(2, 2), (Verdict.UNKNOWN, "NeedEvidence"), id="about as much less as it may"),
+        pytest.param(9_200, Replicas(2, 2), (Verdict.UNKNOWN, "NeedEvidence"), id="about as much less as it may"),
         pytest.param(99, Replicas(2, 2), (Verdict.FAIL, "WorseThanBaseline"), id="hardly any"),
     ],
 )
@@ -125,7 +125,7 @@ class TestTime:
         assert verdict(6_000, 6_000, stored=judged(12_000, 12_000)) == (Verdict.UNKNOWN, "CountsShrank")
 
     def test_later_steps_of_a_stage_have_to_be_surer(self):
-        at_the_boundary = (8_960, 12_000)
+        at_the_boundary = (8_700, 12_000)
 
         assert verdict(*at_the_boundary)[0] is Verdict.FAIL
         assert verdict(*at_the_boundary, earlier=(Tally(total=1, bad=0),) * 3) == (Verdict.UNKNOWN, "NeedEvidence")

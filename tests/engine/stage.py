@@ -16,6 +16,7 @@ from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import WAY_BACK_PREFIX, Blocked
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
+from modelrollout.engine.outbox import Outbox
 from modelrollout.engine.ports import Gone
 from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Store
@@ -197,16 +198,18 @@ class Stage:
         store = Store()
         queue = WorkQueue(group_of=store.namespace_of, most=most_of_a_namespace(workers))
         drivers = Drivers(http_route=self.driver, grpc_route=self.driver, traefik_service=self.driver)
+        outbox = Outbox(self.api)
         engine = Engine(
             store=store,
             queue=queue,
             observer=Observer(drivers=drivers, source=self.source, cluster=self.api),
-            applier=Applier(drivers=drivers, cluster=self.api, store=store),
+            applier=Applier(drivers=drivers, cluster=self.api, store=store, outbox=outbox),
             cluster=self.api,
             clock=virtual_now,
             limits=LIMITS,
             telemetry=self.telemetry,
             returner=Returner(drivers=drivers, cluster=self.api),
+            outbox=outbox,
         )
         self._engines.append(engine)
         complete = asyncio.Event()

@@ -5,8 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from modelrollout.api.fields import Duration, Increase, Link, Model, Name, Number, Share, rule, rules
-from modelrollout.api.kinds import Ratio, Throughput
+from modelrollout.api.fields import Duration, Increase, Link, Model, Multiple, Name, Number, Share, rule, rules
+from modelrollout.api.kinds import DETECT, WHAT_DETECT_IS, Ratio, Throughput
 
 MAX_GATES = 20
 
@@ -28,7 +28,8 @@ class ErrorRate(Model):
             rule(
                 "has(self.max) || has(self.maxIncrease)",
                 "give errorRate.max, maxIncrease or both: a gate needs a limit",
-            )
+            ),
+            *DETECT,
         )
     )
 
@@ -38,6 +39,7 @@ class ErrorRate(Model):
     max_increase: Increase | None = Field(
         None, description='Largest increase relative to the baseline in the same window, such as "25%".'
     )
+    detect: Multiple | None = Field(None, description=WHAT_DETECT_IS)
 
 
 class Latency(Model):
@@ -52,12 +54,14 @@ class Latency(Model):
             rule(
                 "self.threshold.matches('[1-9]')", "write a threshold above 0, such as 300ms: no request takes no time"
             ),
+            *DETECT,
         )
     )
 
     threshold: Duration = Field(description="Duration above which a request is slow; a bucket bound of the histogram.")
     max_above: Share | None = Field(None, description='Largest share of slow requests allowed, such as "5%".')
     max_increase: Increase | None = Field(None, description="Largest increase of that share relative to the baseline.")
+    detect: Multiple | None = Field(None, description=WHAT_DETECT_IS)
 
 
 class Value(Model):
@@ -144,6 +148,11 @@ class Gate(Model):
     def kind(self) -> Kind:
         """What the gate asks for: the one of `KINDS` that is given."""
         return next(kind for kind in self._kinds if kind is not None)
+
+    @property
+    def counts_bad(self) -> bool:
+        """Whether it counts bad requests among all."""
+        return not isinstance(self.kind, Value | Throughput)
 
     @property
     def _kinds(self) -> tuple[Kind | None, ...]:

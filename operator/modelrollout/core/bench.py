@@ -7,10 +7,14 @@ from datetime import datetime, timedelta
 
 from modelrollout.api.gates import Gate
 from modelrollout.api.status import GateStatus, Tally, Verdict
-from modelrollout.core.evidence import NO_REPLICAS, Replicas, Unknown
+from modelrollout.core.dispersion import INDEPENDENT, Dispersion
+from modelrollout.core.evidence import NO_REPLICAS, Asked, Replicas, Unknown
+from modelrollout.core.outlook import Weighed, eta_text, evidence_of
 from modelrollout.core.traffic import BASELINE_ONLY, Shares
 
 ALPHA_ROLLBACK = 0.01
+BROKEN = Weighed(1.0, 0.0)
+_SETTLED = {Verdict.PASS: Weighed(0.0, 1.0), Verdict.FAIL: BROKEN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,8 @@ class Bench:
 
     `limits` is the number of limits that all gates of the step set: rolling back when any one is broken, each
     has to be that much surer. `stored` is the gate's last status in this step, if it has one. A window is short
-    while it may well hold no sample, so that its emptiness says nothing. `shares` are the step's.
+    while it may well hold no sample, so that its emptiness says nothing. Evidence is divided by `dispersion`. `shares`
+    are the step's.
     """
 
     min_requests: int
@@ -29,6 +34,8 @@ class Bench:
     stored: GateStatus | None
     now: datetime
     is_window_short: bool = False
+    dispersion: Dispersion = INDEPENDENT
+    asked: Asked | None = None
     window: timedelta = timedelta(0)
     shares: Shares = BASELINE_ONLY
     replicas: Replicas = NO_REPLICAS
@@ -46,11 +53,12 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A verdict, its word and its sentence."""
+    """A verdict, its word and its sentence, and how far the gate is from others where that was weighed."""
 
     verdict: Verdict
     reason: str
     message: str
+    weighed: Weighed | None = None
 
 
 def most_telling(findings: Sequence[Finding]) -> Finding:
@@ -78,15 +86,19 @@ def status_of(
     tally: Tally | None = None,
 ) -> GateStatus:
     """Return what status shows of a finding."""
+    weighed = finding.weighed or _SETTLED.get(finding.verdict)
+    evidence = evidence_of(weighed, bench.asked, tally, bench.dispersion, bench.now)
+    when = eta_text(evidence, tally, bench.now) if tally and evidence.eta else ""
     return GateStatus(
         name=gate.name,
         verdict=finding.verdict,
         reason=str(finding.reason),
-        message=finding.message[:1024],
+        message=f"{finding.message}{when}"[:1024],
         value=value,
         limit=limit,
         samples=samples,
         evaluated_at=bench.now,
+        evidence=evidence,
         tally=tally,
         earlier=list(bench.earlier),
     )

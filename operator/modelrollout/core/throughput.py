@@ -1,5 +1,7 @@
 """Requests a second and ready replica to a verdict: does the candidate need more replicas for the same work?"""
 
+from dataclasses import replace
+
 from modelrollout.api.fields import render_share
 from modelrollout.api.gates import Gate
 from modelrollout.api.kinds import Throughput
@@ -7,10 +9,13 @@ from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.bench import Bench, Finding, status_of, warming
 from modelrollout.core.counts import need_requests, odds, shrunk
 from modelrollout.core.evidence import Counted, Unknown
+from modelrollout.core.outlook import Weighed
 from modelrollout.core.stats import Counts, Pair, log_evidence_increase
 
 # A replica's time is counted finer than any request takes, so that no more requests than units fit in.
 _UNITS_A_SECOND = 1_000_000
+# All requests count here, not only the bad ones, so that small differences can be told: 1.02 to 5 times what is allowed.
+_RATIOS = tuple(1.02 * (5 / 1.02) ** (k / 11) for k in range(12))
 
 
 def judge_throughput(gate: Gate, counted: Counted, bench: Bench) -> GateStatus:
@@ -89,7 +94,7 @@ def _weigh(limits: Throughput, tally: Tally, bench: Bench) -> Finding:
     candidate = Counts((tally.replica_seconds or 1) * _UNITS_A_SECOND, tally.total)
     baseline = Counts((tally.baseline_replica_seconds or 1) * _UNITS_A_SECOND, tally.baseline_total)
     # That the candidate does less than (1 - d) of the baseline is that the baseline does more than 1 / (1 - d) of it.
-    against = log_evidence_increase([Pair(baseline, candidate)], 1 / (1 - limits.max_decrease) - 1)
+    against = log_evidence_increase([Pair(baseline, candidate)], 1 / (1 - limits.max_decrease) - 1, ratios=_RATIOS)
     shown = (
         f"the candidate serves {_rate(tally.total, tally.replica_seconds)}, the baseline"
         f" {_rate(tally.baseline_total, tally.baseline_replica_seconds)}; allowed is at most"
@@ -97,13 +102,20 @@ def _weigh(limits: Throughput, tally: Tally, bench: Bench) -> Finding:
     )
     if against >= bench.fail_threshold_of_step:
         return Finding(Verdict.FAIL, "WorseThanBaseline", f"{shown}; odds against it {odds(against)}")
+    share = min(tally.total, tally.baseline_total) / bench.min_requests
+    weighed = Weighed(
+        against / bench.fail_threshold_of_step,
+        min(1.0 if against <= 0 else 0.99, share),
+        max(0, bench.min_requests - tally.total) if against <= 0 else None,
+        max(0, bench.min_requests - tally.baseline_total),
+    )
     for count, whose in ((tally.total, "candidate"), (tally.baseline_total, "baseline")):
         if count < bench.min_requests:
-            return need_requests(count, whose, bench)
+            return replace(need_requests(count, whose, bench), weighed=weighed)
     if against <= 0:
-        return Finding(Verdict.PASS, "NoWorseThanBaseline", f"{shown}; no evidence against it")
+        return Finding(Verdict.PASS, "NoWorseThanBaseline", f"{shown}; no evidence against it", weighed)
     hint = f"{shown}; odds against it {odds(against)}: neither refuted nor confirmed, more requests are needed"
-    return Finding(Verdict.UNKNOWN, Unknown.NEED_EVIDENCE, hint)
+    return Finding(Verdict.UNKNOWN, Unknown.NEED_EVIDENCE, hint, weighed)
 
 
 def _rate(requests: int, replica_seconds: int | None) -> str:

@@ -3,7 +3,7 @@
 from modelrollout.api.fields import render_number, render_share
 from modelrollout.api.gates import Gate, Value
 from modelrollout.api.status import GateStatus, Verdict
-from modelrollout.core.bench import Bench, Finding, most_telling, status_of, warming
+from modelrollout.core.bench import BROKEN, Bench, Finding, most_telling, status_of, warming
 from modelrollout.core.counts import BASELINE_TOO
 from modelrollout.core.evidence import Measured, NoData, Unknown
 
@@ -33,7 +33,7 @@ def _within(limits: Value, measured: Measured, shown: str) -> Finding:
         return Finding(Verdict.PASS, "WithinBounds", shown)
     if isinstance(measured.baseline, float) and _breaks(limits, measured.baseline):
         both = f"{shown}; the baseline has {_number(measured.baseline)}. Look at what they share"
-        return Finding(Verdict.UNKNOWN, BASELINE_TOO, both)
+        return Finding(Verdict.UNKNOWN, BASELINE_TOO, both, BROKEN)
     return Finding(Verdict.FAIL, "OutOfBounds", shown)
 
 

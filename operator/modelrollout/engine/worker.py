@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -12,21 +13,25 @@ from modelrollout.core.case import Case, Limits, is_urgent
 from modelrollout.core.decide import decide
 from modelrollout.core.projection import Decision
 from modelrollout.core.rollout import Rollout
-from modelrollout.core.traffic import way_back_in
+from modelrollout.core.traffic import Route, Routed, way_back_in
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.memory import Memory, Notes, next_look
-from modelrollout.engine.observe import Interrupted, Observer
+from modelrollout.engine.observe import Observer
+from modelrollout.engine.outbox import Outbox
 from modelrollout.engine.ports import Clock, Cluster, Conflict, Gone, Refused, Telemetry, Unavailable
 from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Key, Store
-from modelrollout.engine.workqueue import Lane, WorkQueue
+from modelrollout.engine.turns import Interrupted, Turns
+from modelrollout.engine.workqueue import ALL_LANES, Lane, WorkQueue
 
 log = structlog.get_logger(__name__)
 
 LONGEST_BACKOFF = 30.0
 LONGEST_URGENT_BACKOFF = 2.0
-# A rollback is six API calls, one after another: with eight at a time the machine is the limit, not the waiting.
+# A rollback is two API calls, one after another: with eight at a time the machine is the limit, not the waiting.
 URGENT_WORKERS = 8
+# Of these, so many also write down what is left to write once a route is back.
+AFTERWARDS = 2
 WRITES_AT_ONCE = 3
 CONFLICTS_AT_ONCE = 3
 
@@ -36,8 +41,8 @@ def most_of_a_namespace(workers: int) -> dict[Lane, int]:
 
     With so many of both, the workers that serve rollbacks only are still free for the others.
     """
-    quarter = max(1, workers // 4)
-    return {Lane.ROLLBACK: quarter, Lane.NORMAL: max(1, workers - quarter)}
+    quarter, eighth = max(1, workers // 4), max(1, workers // 8)
+    return {Lane.ROLLBACK: quarter, Lane.NORMAL: max(1, workers - quarter - eighth), Lane.AFTER: eighth}
 
 
 class Engine:
@@ -55,6 +60,7 @@ class Engine:
         limits: Limits,
         telemetry: Telemetry,
         returner: Returner,
+        outbox: Outbox,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -65,6 +71,8 @@ class Engine:
         self._limits = limits
         self._telemetry = telemetry
         self._returner = returner
+        self._outbox = outbox
+        self._turns = Turns()
         self._memory = Memory()
         self._is_working = False
         self._passes: dict[Key, float] = {}
@@ -95,7 +103,7 @@ class Engine:
         """Take note that a Service or routing object of such a namespace and name has changed."""
         for name in names if self._is_working else ():
             for key in self._store.concerned(*name):
-                self._queue.add(key)
+                self._queue.add(key, Lane.AFTER if self._memory.is_back(key) else Lane.NORMAL)
 
     async def run(self, workers: int, complete: asyncio.Event) -> None:
         """Work until cancelled. Some workers serve rollbacks only, so that slow metrics never occupy all of them.
@@ -112,11 +120,13 @@ class Engine:
             self.give_back()
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(URGENT_WORKERS):
-                    group.create_task(self._work(urgent_only=True))
+                group.create_task(self._outbox.run())
+                for number in range(URGENT_WORKERS):
+                    lanes = (Lane.ROLLBACK, Lane.AFTER) if number < AFTERWARDS else (Lane.ROLLBACK,)
+                    group.create_task(self._work(lanes))
                 await complete.wait()
                 for _ in range(workers):
-                    group.create_task(self._work(urgent_only=False))
+                    group.create_task(self._work(ALL_LANES))
         finally:
             self._is_working = False
             self._queue.clear()
@@ -134,9 +144,9 @@ class Engine:
         else:
             self._queue.add(key)
 
-    async def _work(self, *, urgent_only: bool) -> None:
+    async def _work(self, lanes: tuple[Lane, ...]) -> None:
         while True:
-            key = await self._queue.get(urgent_only=urgent_only)
+            key = await self._queue.get(lanes)
             try:
                 if not self._is_left_alone(key):
                     await self._guarded_pass(key)
@@ -201,10 +211,18 @@ class Engine:
         if (left := way_back_in(seen.route)) and left.uid not in self._store:
             self._hurry(left.uid)  # Of a deleted rollout of this name: ours waits for it.
         decision = decide(Case(rollout, seen, self._clock(), self._limits))
-        await self._applier.apply(obj, rollout, decision)
+        async with self._turn_to_write(rollout, decision, notes):
+            route = await self._applier.apply(obj, rollout, decision)
         self._telemetry.decided(rollout.status, decision.status)
         notes.note_write(decision.write, seen.route, now)
+        notes.given_back = _guard_if_back(decision, route)
         self._plan_next(key, decision)
+
+    def _turn_to_write(self, rollout: Rollout, decision: Decision, notes: Notes) -> AbstractAsyncContextManager[None]:
+        """Return what has to be held while a decision is carried out: a turn, where it writes and can wait."""
+        writes = decision.write is not None or decision.status is not rollout.status
+        can_wait = not is_urgent(rollout) and not (decision.write and decision.write.outranks)
+        return self._turns.taken(rollout.namespace, notes.interrupt) if writes and can_wait else nullcontext()
 
     def _must_wait(self, key: Key, rollout: Rollout, notes: Notes) -> bool:
         """Whether a race is being waited out, though the other side's write has woken us; people are heard at once."""
@@ -236,7 +254,7 @@ class Engine:
             self._queue.add_after(key, patience)
         elif decision.write or (at is not None and at <= now):
             # Read back what was written, in the lane that the rollout is in.
-            self._queue.add(key, _lane(urgent=is_urgent(rollout)))
+            self._queue.add(key, Lane.AFTER if notes.given_back else _lane(urgent=is_urgent(rollout)))
         elif due := [moment for moment in (at, next_look(rollout, notes, now)) if moment]:
             self._queue.add_after(key, (min(due) - now).total_seconds())
 
@@ -284,6 +302,14 @@ class Engine:
         self._memory.drop(key)
         self._queue.forget(key)
         self._hurry(key)
+
+
+def _guard_if_back(decision: Decision, route: Route | None) -> str | None:
+    """Return the guard of a route that a rollback's own write has left as it should be."""
+    write = decision.write
+    if write and write.outranks and isinstance(route, Routed) and route.shares == write.shares:
+        return route.guard
+    return None
 
 
 def _lane(*, urgent: bool) -> Lane:
