@@ -25,6 +25,7 @@ def spec(seed: int, size: Size = Size.ANY) -> Manifest:
     _mend_metrics(made["metrics"], picks, size)
     _mend_stages(made, picks)
     _mend_gates(made)
+    _mend_options(made, picks)
     return made
 
 
@@ -133,8 +134,24 @@ def _shorten(series: Manifest, room: int) -> None:
     series.update({"matchers": kept} if kept else {})
 
 
+def _mend_options(made: Manifest, picks: random.Random) -> None:
+    """Stages that the plan has, and only where a gate is for several; a safety gate that rolls back."""
+    known = [
+        stage["name"] for stage in made.get("stages") or [{"name": "shadow"}, {"name": "canary"}, {"name": "full"}]
+    ]
+    for gate in made.get("gates") or []:
+        if "stages" in gate:
+            gate["stages"] = [picks.choice(known) for _ in gate["stages"]]
+    of_stages = [gate for stage in made.get("stages") or [] for gate in stage.get("gates") or []]
+    for gate in of_stages:
+        gate.pop("stages", None)
+    for gate in [*(made.get("gates") or []), *of_stages]:
+        if gate.get("severity") == "safety":
+            gate.pop("onFail", None)
+
+
 def _mend_limits(gate: Mapping[str, Any]) -> None:
-    for limits in (gate.get("errorRate") or {}, gate.get("latency") or {}):
+    for limits in (gate.get("errorRate") or {}, gate.get("latency") or {}, gate.get("ratio") or {}):
         increase = limits.get("maxIncrease")
         if increase is None or float(limits.get("detect", "999x")[:-1]) <= 1 + float(increase[:-1]) / 100:
             limits.pop("detect", None)

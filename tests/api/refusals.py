@@ -74,6 +74,27 @@ ON_CREATE = (
         "must have at most 20 items",
     ),
     Refusal("a stage name that is no DNS label", {"spec.stages.0.name": "My Shadow"}, "write a DNS label"),
+    # Options of gates
+    Refusal(
+        "another severity", {"spec.gates.0.severity": "fatal"}, 'supported values: "warning", "critical", "safety"'
+    ),
+    Refusal(
+        "a safety gate that only holds",
+        {"spec.gates.2.severity": "safety"},
+        "a gate of severity safety rolls back: remove onFail: Hold",
+    ),
+    Refusal("a gate for no stages", {"spec.gates.0.stages": []}, "should have at least 1 items"),
+    Refusal("a gate for a stage that is not", {"spec.gates.0.stages": ["bake"]}, "write names of spec.stages"),
+    Refusal(
+        "a gate for a stage that the default plan does not have",
+        {"spec.stages": REMOVED, "spec.gates.0.stages": ["bake"]},
+        "of a default plan they are shadow, canary and full",
+    ),
+    Refusal(
+        "a stage's gate for other stages",
+        {"spec.stages.0.gates": [{"name": "own", "errorRate": {"max": "1%"}, "stages": ["shadow"]}]},
+        "remove its stages, or move it to spec.gates",
+    ),
     # Versions
     Refusal(
         "a candidate of the baseline's version", {"spec.candidate.version": "2026.10.4"}, "the next one as candidate"

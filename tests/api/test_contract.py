@@ -50,6 +50,13 @@ ACCEPTED: dict[str, Changes] = {
             },
         }
     },
+    "gates with options": {
+        "spec.gates.0.stages": ["shadow", "canary"],
+        "spec.gates.0.severity": "safety",
+        "spec.gates.1.dryRun": True,
+        "spec.gates.2.severity": "warning",
+    },
+    "a gate for a stage of the default plan": {"spec.stages": REMOVED, "spec.gates.0.stages": ["full"]},
     "an adopted rule": {"spec.traffic": {"httpRoute": {"adopt": {"name": "fraud", "rule": "score"}}}},
     "a GRPCRoute": {
         "spec.traffic": {

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 from modelrollout.api.gates import Gate
+from modelrollout.api.options import PromoteOn
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.bench import Bench
 from modelrollout.core.evidence import Counted, Measured, NoData, Unknown
@@ -192,6 +193,45 @@ class TestComparison:
         status = judged(BOTH, counted(0, 1000, baseline=(0, 9000)))
 
         assert status.limit == "at most 2% failed, at most 25% more than the baseline"
+
+
+class TestNoBreach:
+    NO_BREACH: ClassVar = {"promote_on": PromoteOn.NO_BREACH}
+
+    @pytest.mark.parametrize(
+        ("gate", "answer"),
+        [
+            pytest.param(ERRORS, counted(20, 1000), id="exactly at the absolute limit"),
+            pytest.param(COMPARED, counted(25, 1000, baseline=(180, 9000)), id="exactly at the relative limit"),
+            pytest.param(BOTH, counted(19, 1000, baseline=(180, 9000)), id="within both"),
+        ],
+    )
+    def test_numbers_that_keep_the_limit_pass_without_evidence(self, gate, answer):
+        assert verdict(gate, answer, limits=2, **self.NO_BREACH) == (Verdict.PASS, "NoBreach")
+
+    def test_without_it_an_absolute_limit_needs_evidence_for_the_same_numbers(self):
+        assert verdict(ERRORS, counted(20, 1000)) == (Verdict.UNKNOWN, "NeedEvidence")
+
+    @pytest.mark.parametrize(
+        ("gate", "answer"),
+        [
+            pytest.param(ERRORS, counted(21, 1000), id="absolute"),
+            pytest.param(COMPARED, counted(26, 1000, baseline=(180, 9000)), id="relative"),
+            pytest.param(BOTH, counted(20, 1000, baseline=(135, 9000)), id="one of two"),
+        ],
+    )
+    def test_numbers_above_the_limit_wait_for_evidence_either_way(self, gate, answer):
+        assert verdict(gate, answer, limits=2, **self.NO_BREACH) == (Verdict.UNKNOWN, "NeedEvidence")
+
+    def test_it_fails_on_the_same_evidence(self):
+        assert verdict(ERRORS, counted(37, 1000), **self.NO_BREACH) == (Verdict.FAIL, "AboveLimit")
+        assert verdict(ERRORS, counted(10, 20), **self.NO_BREACH) == (Verdict.FAIL, "Catastrophe")
+
+    def test_fewer_requests_than_the_minimum_do_not_pass(self):
+        assert verdict(ERRORS, counted(0, 99), **self.NO_BREACH) == (Verdict.UNKNOWN, "NeedRequests")
+
+    def test_the_message_says_what_it_is_not(self):
+        assert "no evidence" in judged(ERRORS, counted(1, 100), **self.NO_BREACH).message
 
 
 class TestCatastrophe:

@@ -7,10 +7,13 @@ from pydantic import ConfigDict, Field, model_validator
 
 from modelrollout.api.fields import Duration, Increase, Link, Model, Multiple, Name, Number, Share, rule, rules
 from modelrollout.api.kinds import DETECT, WHAT_DETECT_IS, Ratio, Throughput
+from modelrollout.api.options import Severity
 
 MAX_GATES = 20
 
 MAX_QUERY = 2048
+
+MAX_STAGES = 20
 
 
 class OnFail(StrEnum):
@@ -131,7 +134,15 @@ def _exactly_one_kind() -> dict[str, str]:
 class Gate(Model):
     """A condition on a metric that the candidate has to meet."""
 
-    model_config = ConfigDict(json_schema_extra=rules(_exactly_one_kind()))
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            _exactly_one_kind(),
+            rule(
+                "!has(self.severity) || self.severity != 'safety' || !has(self.onFail) || self.onFail != 'Hold'",
+                "a gate of severity safety rolls back: remove onFail: Hold, or write severity: critical",
+            ),
+        )
+    )
 
     name: Name = Field(description="Name of the gate, unique in the rollout.")
     error_rate: ErrorRate | None = Field(None, description="Gate on the share of server errors.")
@@ -143,6 +154,21 @@ class Gate(Model):
     )
     on_fail: OnFail = Field(OnFail.ROLLBACK, description="What a failure does: Rollback (when left out) or Hold.")
     runbook_url: Link | None = Field(None, alias="runbookURL", description="What to do when this gate fails.")
+    # None is what is left out: a default would change the digest of every plan.
+    severity: Severity | None = Field(
+        None,
+        description="How bad a failure is: warning is told and does nothing else; critical (when left out) does what onFail"
+        " says; safety rolls back, and no later candidate begins before control.retry.",
+    )
+    dry_run: bool | None = Field(
+        None, description="Judges and writes down, and does nothing else: neither stops a rollout nor is waited for."
+    )
+    stages: list[Name] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_STAGES,
+        description="Names of the stages that this gate of spec.gates is judged in; all when left out.",
+    )
 
     @property
     def kind(self) -> Kind:

@@ -19,12 +19,11 @@ from modelrollout.api.fields import (
     rule,
     rules,
 )
-from modelrollout.api.gates import Gates, OnFail
+from modelrollout.api.gates import MAX_STAGES, Gates, OnFail
 from modelrollout.api.metrics import Metrics
+from modelrollout.api.options import PromoteOn
 from modelrollout.api.traffic import Traffic
 from modelrollout.api.versions import ModelVersion
-
-MAX_STAGES = 20
 
 MAX_WEIGHTS = 20
 
@@ -104,7 +103,11 @@ class Stage(Model):
             rule(
                 "[has(self.shadow), has(self.canary), has(self.full)].filter(given, given).size() == 1",
                 "give exactly one of shadow, canary and full: a stage is one of them",
-            )
+            ),
+            rule(
+                "!has(self.gates) || self.gates.all(g, !has(g.stages))",
+                "a gate of a stage is judged in that stage alone: remove its stages, or move it to spec.gates",
+            ),
         )
     )
 
@@ -154,6 +157,11 @@ class Analysis(Model):
         ge=20,
         le=10_000_000,
         description="Requests of each version below which no gate passes; 300 when left out.",
+    )
+    promote_on: PromoteOn = Field(
+        PromoteOn.EVIDENCE,
+        description="What passes a gate on counted requests: Evidence that its limit is kept (when left out), or NoBreach:"
+        " minRequests are in and the numbers keep the limit, which lets far more bad versions pass.",
     )
     ingest_delay: Duration | None = Field(
         None,
@@ -211,6 +219,12 @@ class ModelRolloutSpec(Model):
                 "!has(self.stages) || !has(self.gates) || self.stages.all(s, !has(s.gates) ||"
                 " s.gates.all(g, !self.gates.exists(h, h.name == g.name)))",
                 "a stage's gate has the name of one in spec.gates: give it a name of its own",
+            ),
+            rule(
+                "!has(self.gates) || self.gates.all(g, !has(g.stages) || g.stages.all(n, has(self.stages) ?"
+                " self.stages.exists(s, s.name == n) : n in ['shadow', 'canary', 'full']))",
+                "a gate's stages name a stage that the plan does not have: write names of spec.stages; of a default plan they"
+                " are shadow, canary and full",
             ),
             rule(
                 "!has(self.traffic.grpcRoute) || self.metrics.preset != 'traefik'",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from modelrollout.api.gates import Gate
+from modelrollout.api.options import GateEffect, PromoteOn
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.dispersion import INDEPENDENT, Dispersion
 from modelrollout.core.evidence import NO_REPLICAS, Asked, Replicas, Unknown
@@ -21,7 +22,7 @@ _SETTLED = {Verdict.PASS: Weighed(0.0, 1.0), Verdict.FAIL: BROKEN}
 class Bench:
     """What a gate is judged by, beside the answer.
 
-    `limits` is the number of limits that all gates of the step set: rolling back when any one is broken, each
+    `limits` is the number of limits that the acting gates of the step set: rolling back when any one is broken, each
     has to be that much surer. `stored` is the gate's last status in this step, if it has one. A window is short
     while it may well hold no sample, so that its emptiness says nothing. Evidence is divided by `dispersion`. `shares`
     are the step's.
@@ -34,6 +35,8 @@ class Bench:
     stored: GateStatus | None
     now: datetime
     is_window_short: bool = False
+    promote_on: PromoteOn = PromoteOn.EVIDENCE
+    effect: GateEffect | None = None
     dispersion: Dispersion = INDEPENDENT
     asked: Asked | None = None
     window: timedelta = timedelta(0)
@@ -100,5 +103,6 @@ def status_of(
         evaluated_at=bench.now,
         evidence=evidence,
         tally=tally,
+        effect=bench.effect,
         earlier=list(bench.earlier),
     )

@@ -7,6 +7,7 @@ from typing import assert_never
 from modelrollout.api.fields import render_share
 from modelrollout.api.gates import ErrorRate, Gate, Latency, Value
 from modelrollout.api.kinds import Ratio, Throughput
+from modelrollout.api.options import PromoteOn
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.bench import BROKEN, Bench, Finding, most_telling, status_of, warming
 from modelrollout.core.evidence import Counted, Unknown
@@ -112,8 +113,12 @@ def _weigh_absolute(limit: float, what: str, tally: Tally, bench: Bench) -> Find
         min(in_favour / PASS_THRESHOLD, tally.total / bench.min_requests),
         None if missing is None else max(missing, lacking),
     )
+    if bench.promote_on is PromoteOn.NO_BREACH:
+        weighed = replace(weighed, towards_pass=min(1.0, tally.total / bench.min_requests), needed=lacking)
     if lacking:
         return replace(need_requests(tally.total, "candidate", bench), weighed=weighed)
+    if bench.promote_on is PromoteOn.NO_BREACH:
+        return _no_breach(shown, weighed, kept=tally.bad <= limit * tally.total)
     if in_favour >= PASS_THRESHOLD:
         return Finding(Verdict.PASS, "BelowLimit", f"{shown}; odds for it {odds(in_favour)}", weighed)
     clean = clean_requests_missing(now, limit, PASS_THRESHOLD, phi)
@@ -164,6 +169,9 @@ def _weigh_increase(gate: Gate, counted: Counted, tally: Tally, bench: Bench) ->
     for count, whose in ((tally.total, "candidate"), (tally.baseline_total, "baseline")):
         if count < bench.min_requests:
             return replace(need_requests(count, whose, bench), weighed=weighed)
+    if bench.promote_on is PromoteOn.NO_BREACH and times <= 1:
+        allowed = (1 + increase) * tally.baseline_bad * tally.total
+        return _no_breach(shown, weighed, kept=tally.bad * tally.baseline_total <= allowed)
     if not is_clear:
         hint = f"{shown}; odds against it {odds(against)}: neither refuted nor confirmed, more requests are needed"
         return Finding(Verdict.UNKNOWN, Unknown.NEED_EVIDENCE, hint, weighed)
@@ -193,6 +201,15 @@ def _silence(caught: float | None, other_limit: float | None, bench: Bench) -> s
         f"the limit of {render_share(other_limit)}" if other_limit else f"the minimum of {bench.min_requests} requests"
     )
     return f"too few bad requests of the baseline to compare with: {decides} decides"
+
+
+def _no_breach(shown: str, weighed: Weighed, *, kept: bool) -> Finding:
+    """Pass on the numbers alone. A version that is exactly at its limit passes so at every other look."""
+    if kept:
+        text = f"{shown}; no limit is broken, which is no evidence that it is kept"
+        return Finding(Verdict.PASS, "NoBreach", text, replace(weighed, towards_pass=1.0, needed=0))
+    hint = f"{shown}; above what is allowed, without evidence that it is not chance: more requests are needed"
+    return Finding(Verdict.UNKNOWN, Unknown.NEED_EVIDENCE, hint, replace(weighed, towards_pass=0.99, needed=None))
 
 
 def need_requests(count: int, whose: str, bench: Bench) -> Finding:
