@@ -125,7 +125,7 @@ class TestTime:
         assert verdict(6_000, 6_000, stored=judged(12_000, 12_000)) == (Verdict.UNKNOWN, "CountsShrank")
 
     def test_later_steps_of_a_stage_have_to_be_surer(self):
-        at_the_boundary = (8_700, 12_000)
+        at_the_boundary = (8_750, 12_000)
 
         assert verdict(*at_the_boundary)[0] is Verdict.FAIL
         assert verdict(*at_the_boundary, earlier=(Tally(total=1, bad=0),) * 3) == (Verdict.UNKNOWN, "NeedEvidence")

@@ -179,7 +179,8 @@ class Observer:
         few = asyncio.Semaphore(QUESTIONS_AT_ONCE)
 
         async def measure(question: Question) -> Answer:
-            turn = self._own_queries[question.candidate.namespace] if question.gate.value else nullcontext()
+            gate = question.gate
+            turn = self._own_queries[question.candidate.namespace] if gate.value or gate.webhook else nullcontext()
             async with few, turn:
                 return await self._source.measure(question)
 

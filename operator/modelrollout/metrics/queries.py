@@ -79,7 +79,7 @@ def escaped(text: str, quote: str = '"') -> str:
     return text.translate(_ESCAPES).replace(quote, f"\\{quote}")
 
 
-def count(selector: Selector, window: timedelta) -> PromQL:
+def count(selector: Selector, window: timedelta, *, by: str = "") -> PromQL:
     """Return how many events the counters had within `window` before the time of evaluation.
 
     A series born inside the window counts by its last value, because `increase` never sees the first one;
@@ -87,11 +87,15 @@ def count(selector: Selector, window: timedelta) -> PromQL:
     "Older" is looked up over an hour and past staleness marks: one failed scrape at the window's start must not
     make a long-lived counter a newborn and bring its whole history into the window. The price: a series that comes
     back within the hour, from 0 and under the same labels, loses the events of its first scrape.
-    No series at all gives an empty answer, not 0.
+    No series at all gives an empty answer, not 0. With the name of a label in `by` there is one number for each of its
+    values.
     """
     span = _span(window)
+    total = f"sum by ({by}) " if by else "sum"
     old = f"(present_over_time({selector}[{_span(REMEMBERED)}] offset {span}) or resets({selector}[{span}]) > 0)"
-    return PromQL(f"sum((last_over_time({selector}[{span}]) unless {old}) or (increase({selector}[{span}]) and {old}))")
+    return PromQL(
+        f"{total}((last_over_time({selector}[{span}]) unless {old}) or (increase({selector}[{span}]) and {old}))"
+    )
 
 
 def age(selector: Selector) -> PromQL:
