@@ -41,7 +41,7 @@ async def distributed(
     tracks = [track for track in (question.candidate, question.baseline) if track]
     selectors = [histogram_of(drift, question.metrics, track, namespace_label) for track in tracks]
     age = ask_age(selectors[0].suffixed("_count"))
-    asked = [queries.count(selector.suffixed("_bucket"), look.window, by="le") for selector in selectors]
+    asked = [queries.buckets(selector, look.window) for selector in selectors]
     newest, *found = await look.many([age.query, *asked])
     seconds = newest if isinstance(newest, NoData) else number_of(newest, look.name, what=age.what)
     candidate = _buckets(look, found[0], selectors[0], "candidate")

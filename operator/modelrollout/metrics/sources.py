@@ -37,9 +37,10 @@ from modelrollout.metrics.counting import Ask, Counting, Look, ask_age, counting
 from modelrollout.metrics.histograms import distributed, histogram_of
 from modelrollout.metrics.history import SPAN, minutes_of
 from modelrollout.metrics.placeholders import names_version, query_for
-from modelrollout.metrics.presets import Signals, signals_of
+from modelrollout.metrics.presets import Signals, need_of, signals_of, undivided
 from modelrollout.metrics.prometheus import OnCall, PrometheusSource
 from modelrollout.metrics.ratios import ratio_of
+from modelrollout.metrics.servers.exports import Lacks
 from modelrollout.metrics.webhooks import WebhookConfig, Webhooks
 
 _ANY_TRACK = Track("default", "HTTPRoute", "any", "any", 80, "any")
@@ -80,8 +81,11 @@ class Sources:
             signals = signals_of(metrics, _ANY_TRACK, config.namespace_label)
         except ValueError as error:
             return Blocked("BadMetrics", f"spec.metrics cannot be asked for: {error}")
+        if problem := undivided(metrics, config.namespace_label):
+            return Blocked("VersionsNotToldApart", f"spec.metrics cannot be asked for: {problem}.")
         problems = (
-            _missing(gate, signals, config) or _unasked(gate, metrics, config) or self._unheard(gate) for gate in gates
+            _missing(gate, metrics, signals, config) or _unasked(gate, metrics, config) or self._unheard(gate)
+            for gate in gates
         )
         return next((problem for problem in problems if problem is not None), None)
 
@@ -172,22 +176,25 @@ def _asked(question: Question, texts: Sequence[str]) -> Asked:
     return Asked(question.since, question.until, digest_of_queries(texts))
 
 
-def _missing(gate: Gate, signals: Signals, config: SourceConfig) -> Blocked | None:
+def _missing(gate: Gate, metrics: Metrics, signals: Signals, config: SourceConfig) -> Blocked | None:
     if gate.value is not None and not config.raw_queries:
         return Blocked(
             "RawQueriesOff",
             f"gate {gate.name} has a query of its own, which this operator does not allow:"
             " use errorRate or latency, or ask the administrator to allow raw queries.",
         )
-    lacks = None
-    if gate.error_rate is not None and signals.errors is None:
-        lacks = "errors"
-    if gate.latency is not None and signals.duration is None:
-        lacks = "duration"
-    if lacks is None:
+    needs = need_of(gate.kind, signals)
+    if needs is None or not isinstance(needs.found, Lacks):
         return None
+    if metrics.preset == "custom":
+        return Blocked(
+            "MetricNotNamed",
+            f"gate {gate.name} needs {needs.what}: {needs.found.because} Or remove the gate.",
+        )
     return Blocked(
-        "MetricNotNamed", f"gate {gate.name} needs spec.metrics.custom.{lacks}: name that metric, or remove the gate."
+        "MetricNotExported",
+        f"gate {gate.name} needs {needs.what}, which preset {metrics.preset} does not have. {needs.found.because} Or"
+        " remove the gate.",
     )
 
 
