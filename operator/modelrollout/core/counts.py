@@ -6,7 +6,7 @@ from typing import assert_never
 
 from modelrollout.api.fields import render_share
 from modelrollout.api.gates import ErrorRate, Gate, Latency, Value
-from modelrollout.api.kinds import Ratio, Throughput
+from modelrollout.api.kinds import Drift, Ratio, Throughput, Webhook
 from modelrollout.api.options import PromoteOn
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.bench import BROKEN, Bench, Finding, most_telling, status_of, warming
@@ -226,7 +226,7 @@ def _limits(gate: Gate) -> tuple[float | None, float | None, str]:
             return highest, increase, f"took longer than {threshold.total_seconds():g}s"
         case Ratio(max=highest, max_increase=increase):
             return highest, increase, "were bad"
-        case Value() | Throughput():
+        case Value() | Throughput() | Drift() | Webhook():
             raise ValueError(f"gate {gate.name!r} counts no requests, but requests were counted")
         case other:
             assert_never(other)

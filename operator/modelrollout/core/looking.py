@@ -8,7 +8,18 @@ from modelrollout.api.status import Attempt, GateStatus, VersionStatus
 from modelrollout.core.bench import Bench
 from modelrollout.core.case import place_of
 from modelrollout.core.dispersion import dispersion_for
-from modelrollout.core.evidence import NO_REPLICAS, Answer, Before, Gap, NoData, Question, Replicas, Track, Unknown
+from modelrollout.core.evidence import (
+    NO_REPLICAS,
+    Answer,
+    Before,
+    Gap,
+    NoData,
+    Question,
+    Replicas,
+    Standing,
+    Track,
+    Unknown,
+)
 from modelrollout.core.gates import judge
 from modelrollout.core.outlook import advise
 from modelrollout.core.panel import panel_of
@@ -50,6 +61,7 @@ def questions(rollout: Rollout, route_kind: str, route_name: str, now: datetime)
     started = attempt.stage_started_at.replace(microsecond=0)
     before = Before(track(attempt.baseline), started) if attempt.baseline else None
 
+    standing = Standing(rollout.name, attempt.number, step.stage, step.index, step.shares)
     compares = attempt.baseline is not None and step.kind is not StageKind.FULL
     return {
         gate.name: Question(
@@ -60,6 +72,7 @@ def questions(rollout: Rollout, route_kind: str, route_name: str, now: datetime)
             since=since,
             until=until,
             freshness=policy.freshness,
+            at=standing,
             before=before if gate.name not in known and gate.counts_bad else None,
         )
         for gate in step.gates

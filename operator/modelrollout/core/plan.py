@@ -11,7 +11,7 @@ from typing import Any, assert_never
 from modelrollout.api.consent import Approval
 from modelrollout.api.fields import ALL, NONE, Percent
 from modelrollout.api.gates import ErrorRate, Gate, Latency, OnFail, Value
-from modelrollout.api.kinds import Ratio, Throughput
+from modelrollout.api.kinds import Drift, Ratio, Throughput, Webhook
 from modelrollout.api.options import PromoteOn
 from modelrollout.api.rollout import Canary, Full, ModelRolloutSpec, Risk, Shadow, Stage
 from modelrollout.api.status import VersionStatus
@@ -45,7 +45,7 @@ class Step:
 
 
 def limits_of(gate: Gate) -> tuple[str, ...]:
-    """Return which limits a gate sets: `absolute`, `relative`, both, or `bounds` of a value."""
+    """Return which limits a gate sets: `absolute`, `relative`, both, or `bounds` of a value or a judge of its own."""
     match gate.kind:
         case (
             ErrorRate(max=highest, max_increase=increase)
@@ -53,9 +53,9 @@ def limits_of(gate: Gate) -> tuple[str, ...]:
             | Ratio(max=highest, max_increase=increase)
         ):
             pass
-        case Value():
+        case Value() | Webhook():
             return ("bounds",)
-        case Throughput():
+        case Throughput() | Drift():
             return ("relative",)
         case other:
             assert_never(other)
