@@ -73,6 +73,7 @@ class Cause(StrEnum):
     SUPERSEDED = "Superseded"
     PLAN_CHANGED = "PlanChanged"
     DRILL = "Drill"
+    REHEARSED = "Rehearsed"
     PROMOTED = "Promoted"
 
 
@@ -229,6 +230,10 @@ class Tally(Model):
     bad: Count = Field(description="Bad ones among them.")
     baseline_total: Count = Field(0, description="Requests of the baseline in the same window.")
     baseline_bad: Count = Field(0, description="Bad ones among them.")
+    replica_seconds: Count | None = Field(
+        None, description="Ready replicas of the candidate, added up over the window."
+    )
+    baseline_replica_seconds: Count | None = Field(None, description="Ready replicas of the baseline, likewise.")
 
 
 class GateStatus(Model):

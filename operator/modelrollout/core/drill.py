@@ -74,7 +74,7 @@ def go_on_after_drill(case: Case) -> Verb | None:
         )
     if blocked := hold_for_backends(case) or lacks_consent(case, step):
         return blocked
-    return Go(step, Cause.DRILL, f"the way back took {render_duration(drill.took)}: goes on to {step_text(step)}")
+    return Go(step, Cause.REHEARSED, f"the way back took {render_duration(drill.took)}: goes on to {step_text(step)}")
 
 
 def is_on_drill(attempt: Attempt) -> bool:
