@@ -141,4 +141,4 @@ async def test_without_a_shadow_the_smallest_weight_goes_out_and_back_first():
     async with stage.engine():
         await stage.phase("Promoted")
 
-    assert stage.shares == ["v1 9900, v2 100", "v1 100", "v1 95, v2 5", "v1 50, v2 50", "v2 100"]
+    assert stage.shares == ["v1 99, v2 1", "v1 100", "v1 95, v2 5", "v1 50, v2 50", "v2 100"]

@@ -10,7 +10,7 @@ Somebody gives the candidate 90% by hand. The operator says who, and waits for a
 16:17:00      phase: Canary
 16:20:00  kubectl-edit gives v2 90%
 16:20:00      route: v1 10%, v2 90%
-16:20:00      Held: RouteChanged: kubectl-edit set 90% for the candidate on TraefikService fraud, the plan says 5%. Remove that writer, then control.resume to go on or control.rollback to go back Runbook: https://runbooks/fraud
+16:20:00      Held: RouteChanged: kubectl-edit set 90% for the candidate on TraefikService fraud, the plan says 5%. Remove that writer, then control.resume to go on or control.rollback to go back Owner: risk-ml. Runbook: https://runbooks/fraud
 16:20:00      phase: Held
 16:21:00      GatePassed: gate errors in stage canary: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 16:30:00  sam asks for resume: that was me, sorry

@@ -10,7 +10,7 @@ Somebody holds a canary over lunch, and then goes back by writing the phase.
 16:17:00      phase: Canary
 16:20:00  sam asks for hold: lunch
 16:20:00      CommandHandled: control.hold by sam (lunch): held until resume
-16:20:00      Held: HeldByPerson: held by sam since 2026-11-17 16:20 UTC: lunch. control.resume goes on Runbook: https://runbooks/fraud
+16:20:00      Held: HeldByPerson: held by sam since 2026-11-17 16:20 UTC: lunch. control.resume goes on Owner: risk-ml. Runbook: https://runbooks/fraud
 16:20:00      phase: Held
 16:21:00      GatePassed: gate errors in stage canary: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 17:00:00  sam asks for resume: back
@@ -22,13 +22,13 @@ Somebody holds a canary over lunch, and then goes back by writing the phase.
 17:05:00      GatePassed: gate errors in stage canary: 0 of 4500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
 17:05:00  sam asks for hold: this looks odd
 17:05:00      CommandHandled: control.hold by sam (this looks odd): held until resume
-17:05:00      Held: HeldByPerson: held by sam since 2026-11-17 17:05 UTC: this looks odd. control.resume goes on Runbook: https://runbooks/fraud
+17:05:00      Held: HeldByPerson: held by sam since 2026-11-17 17:05 UTC: this looks odd. control.resume goes on Owner: risk-ml. Runbook: https://runbooks/fraud
 17:05:00      phase: Held
 17:06:00  sam writes phase: RollingBack
 17:06:00      CommandHandled: control.rollback by somebody (unverified, by way of kubectl-edit) (phase: RollingBack was written): rolling back
-17:06:00      RollingBack: Manual: somebody (unverified, by way of kubectl-edit) asked for it: phase: RollingBack was written Runbook: https://runbooks/fraud
+17:06:00      RollingBack: Manual: somebody (unverified, by way of kubectl-edit) asked for it: phase: RollingBack was written Owner: risk-ml. Runbook: https://runbooks/fraud
 17:06:00      route: v1 100%
-17:06:00      RolledBack: version v2 (digest 2c47eb2e44362a79) has no traffic any more, v1 serves; Manual: somebody (unverified, by way of kubectl-edit) asked for it: phase: RollingBack was written Runbook: https://runbooks/fraud
+17:06:00      RolledBack: version v2 (digest 2c47eb2e44362a79) has no traffic any more, v1 serves; Manual: somebody (unverified, by way of kubectl-edit) asked for it: phase: RollingBack was written Owner: risk-ml. Runbook: https://runbooks/fraud
 17:06:00      phase: RolledBack
 17:11:00      CandidateIdle: version v2 has been idle since 2026-11-17 17:11:00 UTC: its pods may go
 17:30:00  the story ends

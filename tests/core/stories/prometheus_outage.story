@@ -9,8 +9,8 @@ Prometheus is down while the candidate has 5%: nothing is promoted, nothing roll
 16:17:00      route: v1 95%, v2 5%
 16:17:00      phase: Canary
 16:20:00  Prometheus is down
-16:21:00      GateUnknown: gate errors in stage canary: Prometheus does not answer (Unreachable) Runbook: https://runbooks/fraud
-16:21:00      Held: Unreachable: gate errors does not know: Prometheus does not answer Runbook: https://runbooks/fraud
+16:21:00      GateUnknown: gate errors in stage canary: Prometheus does not answer (Unreachable) Owner: risk-ml. Runbook: https://runbooks/fraud
+16:21:00      Held: Unreachable: gate errors does not know: Prometheus does not answer Owner: risk-ml. Runbook: https://runbooks/fraud
 16:21:00      phase: Held
 16:50:00  Prometheus is back
 16:51:00      GatePassed: gate errors in stage canary: 0 of 94500 requests failed (0%), allowed is 1%; odds for it over 1000000:1
