@@ -4,6 +4,7 @@ import asyncio
 
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
+from modelrollout.engine.recorder import Recorder
 from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Store
 from modelrollout.engine.worker import Engine
@@ -30,6 +31,7 @@ class Standby:
             observer=Observer(drivers=drivers, source=stage.source, cluster=stage.api),
             applier=Applier(drivers=drivers, cluster=stage.api, store=store),
             returner=Returner(drivers=drivers, cluster=stage.api),
+            recorder=Recorder(stage.api),
             cluster=stage.api,
             clock=virtual_now,
             limits=LIMITS,

@@ -42,13 +42,22 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Where the shares that a route has are written down: record and segment, `None` for what the record began with."""
+
+    record: str
+    segment: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """What one look at the world found.
 
     `capabilities` is `None` where nobody asked: they matter before an attempt starts. `gates` are the latest verdicts; `looked` says whether they were measured in this very pass: only then may
     anything be promoted on them. `unseen` is time of the step that nobody looked at, not yet in status. `skew` is how
     far this clock is ahead of the API server's, `None` where that is not known. `contested`: another process undoes
-    what is written, under the operator's own name.
+    what is written, under the operator's own name. `recorded` is where the route's shares are written down, `None` where
+    they are not; `unrecordable` is why nothing may grow, where its record cannot be written.
     """
 
     route: Route
@@ -64,6 +73,8 @@ class Observed:
     unseen: timedelta = timedelta(0)
     skew: timedelta | None = None
     contested: bool = False
+    recorded: Mark | None = None
+    unrecordable: Blocked | None = None
 
 
 @dataclass(frozen=True)

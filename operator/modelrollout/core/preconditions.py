@@ -60,7 +60,9 @@ def refusal_to_start(case: Case) -> Stall | Hold | None:
 
 
 def hold_for_backends(case: Case) -> Hold | None:
-    """No weight for a version that is not there to take it."""
+    """No weight for a version that is not there to take it, and none that nobody could account for later."""
+    if blocked := case.seen.unrecordable:
+        return Hold(blocked.reason, blocked.message)
     for endpoints, what in ((case.seen.baseline, "baseline"), (case.seen.candidate, "candidate")):
         if endpoints is not None and endpoints is not Endpoints.READY:
             reason = f"{what.capitalize()}NotReady"

@@ -3,7 +3,8 @@
 import asyncio
 import random
 from collections.abc import Iterable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -11,12 +12,14 @@ import structlog
 from modelrollout.core.case import Case, Limits, is_urgent
 from modelrollout.core.decide import decide
 from modelrollout.core.projection import Decision
+from modelrollout.core.record import goes_back, grows, is_recorded
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import way_back_in
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.memory import Memory, Notes, next_look
 from modelrollout.engine.observe import Interrupted, Observer
 from modelrollout.engine.ports import Clock, Cluster, Conflict, Gone, Refused, Telemetry, Unavailable
+from modelrollout.engine.recorder import Recorder, hold_for
 from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Key, Store
 from modelrollout.engine.workqueue import Lane, WorkQueue
@@ -29,6 +32,7 @@ LONGEST_URGENT_BACKOFF = 2.0
 URGENT_WORKERS = 8
 WRITES_AT_ONCE = 3
 CONFLICTS_AT_ONCE = 3
+RECORD_AGAIN = 15.0
 
 
 def most_of_a_namespace(workers: int) -> dict[Lane, int]:
@@ -55,6 +59,7 @@ class Engine:
         limits: Limits,
         telemetry: Telemetry,
         returner: Returner,
+        recorder: Recorder,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -65,6 +70,7 @@ class Engine:
         self._limits = limits
         self._telemetry = telemetry
         self._returner = returner
+        self._recorder = recorder
         self._memory = Memory()
         self._is_working = False
         self._passes: dict[Key, float] = {}
@@ -200,11 +206,63 @@ class Engine:
         seen = await self._observer.observe(rollout, notes, now)
         if (left := way_back_in(seen.route)) and left.uid not in self._store:
             self._hurry(left.uid)  # Of a deleted rollout of this name: ours waits for it.
-        decision = decide(Case(rollout, seen, self._clock(), self._limits))
-        await self._applier.apply(obj, rollout, decision)
+        case = Case(rollout, replace(seen, recorded=is_recorded(rollout, seen)), self._clock(), self._limits)
+        decision = decide(case)
+        if goes_back(decision.verb):
+            # Nothing may keep a rollback waiting: what it has done is written down afterwards.
+            await self._applier.apply(obj, rollout, decision)
+            await self._fill_in(case, notes, now, self._store.get(key).rollout)
+        else:
+            decision = await self._account(case, decision, notes, now)
+            await self._applier.apply(obj, rollout, decision)
         self._telemetry.decided(rollout.status, decision.status)
         notes.note_write(decision.write, seen.route, now)
         self._plan_next(key, decision)
+
+    async def _account(self, case: Case, decision: Decision, notes: Notes, seen_at: datetime) -> Decision:
+        """Have the record say what is seen and what will grow; return the decision that this allows."""
+        problem: Exception | None = None
+        if case.seen.recorded is None:
+            try:
+                mark = await self._recorder.catch_up(case.rollout, case.seen, notes, seen_at)
+            except (Gone, Refused, Unavailable) as error:
+                problem = error
+            else:
+                case = replace(case, seen=replace(case.seen, recorded=mark))
+                decision = decide(case) if mark else decision
+        _note_problem(notes, problem)
+        if not grows(case, decision.verb, decision.write.shares if decision.write else None):
+            if case.seen.looked:
+                notes.unrecordable = None
+            return self._held(case, notes) if notes.unrecordable else decision
+        try:
+            if problem:
+                raise problem
+            await self._recorder.announce(case, decision, notes)
+        except (Refused, Unavailable) as error:
+            notes.record_failures += 1
+            notes.unrecordable = hold_for(error, notes.record_failures)
+            if notes.unrecordable is None:
+                raise
+            return self._held(case, notes)
+        notes.unrecordable, notes.record_failures = None, 0
+        return decision
+
+    @staticmethod
+    def _held(case: Case, notes: Notes) -> Decision:
+        """Return the decision where nothing may grow."""
+        return decide(replace(case, seen=replace(case.seen, unrecordable=notes.unrecordable)))
+
+    async def _fill_in(self, case: Case, notes: Notes, seen_at: datetime, stands: Rollout) -> None:
+        """Have the record say what a rollback has come to; it may be too early for it."""
+        if case.seen.recorded is not None and stands.status.attempt == case.rollout.status.attempt:
+            return
+        problem: Exception | None = None
+        try:
+            await self._recorder.catch_up(case.rollout, case.seen, notes, seen_at, ended=stands.status.attempt)
+        except (Conflict, Gone, Refused, Unavailable) as error:
+            problem = error
+        _note_problem(notes, problem)
 
     def _must_wait(self, key: Key, rollout: Rollout, notes: Notes) -> bool:
         """Whether a race is being waited out, though the other side's write has woken us; people are heard at once."""
@@ -239,6 +297,8 @@ class Engine:
             self._queue.add(key, _lane(urgent=is_urgent(rollout)))
         elif due := [moment for moment in (at, next_look(rollout, notes, now)) if moment]:
             self._queue.add_after(key, (min(due) - now).total_seconds())
+        if notes.unrecorded:
+            self._queue.add_after(key, RECORD_AGAIN)
 
     async def _read_again(self, key: Key) -> None:
         """Get the object as it is now, and decide anew: at once, unless that has led nowhere several times in a row."""
@@ -284,6 +344,16 @@ class Engine:
         self._memory.drop(key)
         self._queue.forget(key)
         self._hurry(key)
+
+
+def _note_problem(notes: Notes, problem: Exception | None) -> None:
+    """Remember why the record lacks something, and say so once."""
+    text = str(problem) if problem else ""
+    if problem and not notes.unrecorded:
+        log.warning("record not written", error=text)
+    elif notes.unrecorded and not problem:
+        log.info("record written again")
+    notes.unrecorded = text
 
 
 def _lane(*, urgent: bool) -> Lane:

@@ -22,6 +22,7 @@ from modelrollout.core.case import Limits
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
 from modelrollout.engine.ports import Unavailable
+from modelrollout.engine.recorder import Recorder
 from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Store
 from modelrollout.engine.worker import Engine, most_of_a_namespace
@@ -175,6 +176,7 @@ def _engine(
         limits=Limits(settings.min_interval, settings.status_refresh),
         telemetry=metrics,
         returner=Returner(drivers=drivers, cluster=kubernetes),
+        recorder=Recorder(kubernetes),
     )
 
 
