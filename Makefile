@@ -42,7 +42,7 @@ else
 endif
 
 unit: $(STAMP)  ## Run the quick tests that need no cluster, in about half a minute.
-	@$(BIN)/python -m pytest -n auto -q -m "not cluster and not slow" tests/core tests/engine tests/api tests/metrics tests/routing $(ARGS)
+	@$(BIN)/python -m pytest -n auto -q -m "not cluster and not slow" tests/core tests/engine tests/api tests/metrics tests/routing tests/cli $(ARGS)
 
 check: $(STAMP)  ## Lint, types, layers, and that generated files are up to date.
 	@$(BIN)/ruff check .

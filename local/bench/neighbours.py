@@ -34,6 +34,10 @@ def time_beside_hostile(bench: Bench) -> Found:
     yield Level("p99 beside hostile ones, as a multiple", bench.size, beside.p99 / alone.p99, "times", "<= 2")
     yield Level("RSS beside hostile ones", bench.size, reading.rss_bytes / 2**20, "MiB")
     _move_out(bench)
+    # What a process has once held of memory it keeps: the next part is not about neighbours.
+    bench.stage.operator.kill()
+    bench.stage.operator.start()
+    bench.stage.wait_ready()
 
 
 def _time_edits(bench: Bench, beside: str) -> Spread:

@@ -54,7 +54,7 @@ class Script:
         """Return the number that a query has now."""
         if query == "time()":
             return time.time()
-        if query.startswith(("time() - ", "count_over_time(")):
+        if query.startswith(("time() - ", "count_over_time(", "sum_over_time(")):
             return 1
         total = REQUESTS_PER_SECOND * window_of(query)
         if "_bucket{" in query:

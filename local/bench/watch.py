@@ -6,7 +6,8 @@ import ssl
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
@@ -29,10 +30,11 @@ class Watch(Generic[State]):
         self._read = read
         self._seen: dict[str, deque[tuple[float, State]]] = defaultdict(lambda: deque(maxlen=_KEPT))
         self._news = threading.Condition()
+        self._path = path
+        self._headers = {"Authorization": f"Bearer {token}"}
         context = ssl.create_default_context(cafile=str(ca_file))
         self._connection = http.client.HTTPSConnection(urlsplit(server).netloc, context=context)
-        self._connection.request("GET", f"{path}?watch=true", headers={"Authorization": f"Bearer {token}"})
-        self._thread = threading.Thread(target=self._follow, name=f"watch {path}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"watch {path}", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -61,13 +63,34 @@ class Watch(Generic[State]):
                 )
         return found[0]
 
+    def _run(self) -> None:
+        with suppress(OSError, http.client.HTTPException):  # The API server has ended, and the bench with it.
+            self._follow()
+
     def _follow(self) -> None:
-        response = self._connection.getresponse()
-        while line := response.readline():
-            at = time.monotonic()
-            obj = json.loads(line)["object"]
-            if "name" not in obj.get("metadata", {}):
-                continue
-            with self._news:
-                self._seen[obj["metadata"]["name"]].append((at, self._read(obj)))
-                self._news.notify_all()
+        """Follow for good: the API server ends a watch that falls behind, and what came meanwhile is in a list."""
+        while True:
+            version = self._list()
+            response = self._get(f"{self._path}?watch=true&resourceVersion={version}")
+            while line := response.readline():
+                at, obj = time.monotonic(), json.loads(line)["object"]
+                if "name" not in obj.get("metadata", {}):
+                    break  # An error in place of an object: too old a version, say.
+                self._note(at, [obj])
+            self._connection.close()
+
+    def _list(self) -> str:
+        found = json.loads(self._get(self._path).read())
+        self._note(time.monotonic(), found["items"])
+        return str(found["metadata"]["resourceVersion"])
+
+    def _get(self, path: str) -> http.client.HTTPResponse:
+        self._connection.request("GET", path, headers=self._headers)
+        return self._connection.getresponse()
+
+    def _note(self, at: float, objects: Iterable[dict[str, Any]]) -> None:
+        states = [(obj["metadata"]["name"], self._read(obj)) for obj in objects]
+        with self._news:
+            for name, state in states:
+                self._seen[name].append((at, state))
+            self._news.notify_all()

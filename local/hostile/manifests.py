@@ -115,6 +115,10 @@ def _mend_gates(made: Manifest) -> None:
 
 
 def _mend_limits(gate: Mapping[str, Any]) -> None:
+    for limits in (gate.get("errorRate") or {}, gate.get("latency") or {}):
+        increase = limits.get("maxIncrease")
+        if increase is None or float(limits.get("detect", "999x")[:-1]) <= 1 + float(increase[:-1]) / 100:
+            limits.pop("detect", None)
     if latency := gate.get("latency"):
         latency["threshold"] = latency["threshold"] if any(c in latency["threshold"] for c in "123456789") else "1ms"
     if value := gate.get("value"):

@@ -189,9 +189,7 @@ ON_CREATE = (
         {"spec.gates.0.value": {"query": "up", "max": "1"}},
         "a second condition is a second gate",
     ),
-    Refusal(
-        "a gate of no kind", {"spec.gates.0.errorRate": REMOVED}, "give exactly one of errorRate, latency and value"
-    ),
+    Refusal("a gate of no kind", {"spec.gates.0.errorRate": REMOVED}, "give exactly one of errorRate"),
     Refusal("an empty list of gates", {"spec.gates": []}, "should have at least 1 items"),
     Refusal(
         "21 gates",
@@ -203,6 +201,26 @@ ON_CREATE = (
         "a latency without limit",
         {"spec.gates.1.latency": {"threshold": "1s"}},
         "give latency.maxAbove, maxIncrease or both",
+    ),
+    Refusal(
+        "a detect beside no comparison",
+        {"spec.gates.0.errorRate": {"max": "1%", "detect": "2x"}},
+        "give maxIncrease, too",
+    ),
+    Refusal(
+        "a detect that is allowed to happen",
+        {"spec.gates.0.errorRate": {"maxIncrease": "100%", "detect": "2x"}},
+        "write a larger multiple, such as 2x beside 25%",
+    ),
+    Refusal(
+        "a detect that is no multiple",
+        {"spec.gates.0.errorRate": {"maxIncrease": "25%", "detect": "2"}},
+        'such as "2x" or "1.5x"',
+    ),
+    Refusal(
+        "a detect of nothing",
+        {"spec.gates.0.errorRate": {"maxIncrease": "0%", "detect": "1x"}},
+        "write a multiple above 1 with an x",
     ),
     Refusal("a latency without threshold", {"spec.gates.1.latency.threshold": REMOVED}, "threshold: Required value"),
     Refusal("a threshold of 0", {"spec.gates.1.latency.threshold": "0ms"}, "write a threshold above 0"),

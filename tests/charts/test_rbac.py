@@ -18,6 +18,8 @@ WRITE = frozenset({"create", "patch"})
 IN_A_NAMESPACE = {
     ("modelrollout.dev", "modelrollouts"): READ,
     ("modelrollout.dev", "modelrollouts/status"): {"patch"},
+    ("modelrollout.dev", "modelrolloutrecords"): READ | {"create"},
+    ("modelrollout.dev", "modelrolloutrecords/status"): {"patch"},
     ("gateway.networking.k8s.io", "httproutes"): READ | WRITE,
     ("gateway.networking.k8s.io", "grpcroutes"): READ | WRITE,
     ("gateway.networking.k8s.io", "gateways"): READ,
@@ -32,6 +34,7 @@ CLASSES = {("gateway.networking.k8s.io", "gatewayclasses"): READ}
 GATEWAYS_ELSEWHERE = {("gateway.networking.k8s.io", "gateways"): {"get"}}
 ON_CALL = {
     ("modelrollout.dev", "modelrollouts"): READ,
+    ("modelrollout.dev", "modelrolloutrecords"): READ,
     ("modelrollout.dev", "modelrollouts/status"): {"get", "patch"},
 }
 LEASE = {
@@ -149,6 +152,8 @@ def test_the_api_server_keeps_the_operator_to_its_namespaces(cluster: LocalClust
             Question("patch", "httproutes", other, routes),
             Question("list", "services", other),
             Question("patch", "modelrollouts", watched, "modelrollout.dev"),
+            Question("delete", "modelrolloutrecords", watched, "modelrollout.dev"),
+            Question("patch", "modelrolloutrecords", watched, "modelrollout.dev"),
             Question("delete", "httproutes", watched, routes),
             Question("get", "secrets", watched),
             Question("create", "pods", watched),
@@ -156,7 +161,7 @@ def test_the_api_server_keeps_the_operator_to_its_namespaces(cluster: LocalClust
         )
     }
 
-    assert list(answers.values()) == [True] * 3 + [False] * 7
+    assert list(answers.values()) == [True] * 3 + [False] * 9
 
 
 def test_the_api_server_keeps_the_operator_to_its_lease(cluster: LocalCluster, namespace: str) -> None:

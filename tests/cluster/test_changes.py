@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes.aio.client import ApiClient, Configuration
 from modelrollout.cluster.kubernetes import ROLLOUTS
-from modelrollout.cluster.server import ApiServer
+from modelrollout.cluster.server import LONGEST_EVENT, ApiServer
 from modelrollout.engine.ports import Conflict, Gone, Refused, Unavailable
 
 EXPIRED = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version: 1 (290)"}
@@ -141,3 +141,20 @@ async def test_whoever_has_heard_enough_may_stop(
 
     assert first == event(6)
     assert noted == [("watch", "ok")]
+
+
+async def test_whole_objects_are_told_however_large_they_are(server: ApiServer, script: Script) -> None:
+    large = event(6) | {"object": {"metadata": {"resourceVersion": "6"}, "status": "x" * 500_000}}
+    script.tell(large, event(7))
+
+    assert [one async for one in server.changes(ROLLOUTS, "models", "5", seconds=0, name="fraud")] == [large, event(7)]
+    (asked, accept), *_ = script.asked
+    assert asked.endswith("&allowWatchBookmarks=true&fieldSelector=metadata.name%3Dfraud")
+    assert accept == "application/json"
+
+
+async def test_an_event_that_never_ends_is_no_answer(server: ApiServer, script: Script) -> None:
+    script.lines = [b"x" * (LONGEST_EVENT + 1)]
+
+    with pytest.raises(Unavailable, match="more than"):
+        await told(server)

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from modelrollout.api.gates import Gate
 from modelrollout.api.status import GateStatus, Tally, Verdict
+from modelrollout.core.bench import Bench
 from modelrollout.core.evidence import Counted, Measured, NoData, Unknown
-from modelrollout.core.gates import Bench, fresh_tally, is_lost, judge
+from modelrollout.core.gates import fresh_tally, is_lost, judge
 from modelrollout.core.stats import Counts
 
 from tests.core.builders import NOW, unknown

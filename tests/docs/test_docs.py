@@ -7,8 +7,8 @@ import pytest
 import yaml
 from modelrollout.api.fields import render_duration
 from modelrollout.api.rollout import ModelRolloutSpec, Risk
+from modelrollout.core.counts import PASS_THRESHOLD
 from modelrollout.core.decide import RULES
-from modelrollout.core.gates import PASS_THRESHOLD
 from modelrollout.core.plan import StageKind, plan_of, policy_of
 from modelrollout.core.stats import (
     Counts,

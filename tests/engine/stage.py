@@ -14,8 +14,10 @@ from modelrollout.core.case import Limits
 from modelrollout.core.evidence import Answer, Counted, Gap, NoData, Question
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import WAY_BACK_PREFIX, Blocked
+from modelrollout.engine.accounts import Accounts
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
+from modelrollout.engine.outbox import Outbox
 from modelrollout.engine.ports import Gone
 from modelrollout.engine.recorder import Recorder
 from modelrollout.engine.returner import Returner
@@ -206,17 +208,19 @@ class Stage:
         store = Store()
         queue = WorkQueue(group_of=store.namespace_of, most=most_of_a_namespace(workers))
         drivers = Drivers(http_route=self.driver, grpc_route=self.driver, traefik_service=self.driver)
+        outbox = Outbox(self.api)
         engine = Engine(
             store=store,
             queue=queue,
             observer=Observer(drivers=drivers, source=self.source, cluster=self.api),
-            applier=Applier(drivers=drivers, cluster=self.api, store=store),
+            applier=Applier(drivers=drivers, cluster=self.api, store=store, outbox=outbox),
             cluster=self.api,
             clock=virtual_now,
             limits=LIMITS,
             telemetry=self.telemetry,
             returner=Returner(drivers=drivers, cluster=self.api),
-            recorder=Recorder(self.api),
+            accounts=Accounts(Recorder(self.api)),
+            outbox=outbox,
         )
         self._engines.append(engine)
         complete = asyncio.Event()

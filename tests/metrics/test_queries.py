@@ -67,6 +67,7 @@ def test_every_query_holds_exactly_the_matchers_that_were_given(values: list[str
         queries.age(selector),
         queries.bounds(selector, window),
         queries.coverage(selector, window, timedelta(minutes=1)),
+        queries.over_minutes("sum", queries.square_share(*[queries.each_minute(selector)] * 2), window),
     ):
         read = selectors_in(query)
 

@@ -4,12 +4,13 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from modelrollout.api.gates import Gate
 from modelrollout.api.metrics import Metrics
-from modelrollout.core.evidence import Answer, Counted, Gap, Measured, NoData, Unknown
+from modelrollout.core.evidence import Answer, Before, Counted, Gap, Measured, Minutes, NoData, Unknown
 from modelrollout.core.stats import Counts
 from modelrollout.metrics import queries
 from modelrollout.metrics.answers import Found
@@ -346,6 +347,52 @@ async def test_prometheus_down_is_unreachable_and_its_counts_are_there_when_it_i
     assert before == after == Counted(Counts(200, 0), None)
     assert isinstance(down, NoData)
     assert down.reason is Unknown.UNREACHABLE
+
+
+async def test_the_minutes_before_a_stage_tell_whether_errors_came_in_bursts(
+    cluster: LocalCluster, source: Sources, exporter: Exporter, test_name: str
+) -> None:
+    end = float(int(time.time() - 60) // 60 * 60)
+    start = end - 50 * 60
+    bursts = [(at, 10.0 * ((at - start - 30) // 300)) for at, _ in rising(start, end, 0, 0)]  # ten at a time, each 5m
+    tell(cluster, exporter, test_name, {
+        'events_total{service="fraud-v1",code="200"}': rising(start, end, 7000, 25),
+        'events_total{service="fraud-v1",code="500"}': [(at, bad) for at, bad in bursts if bad >= 10],
+        'events_total{service="fraud-v2",code="200"}': rising(end - 150, end, 900, 10),
+    })  # fmt: skip
+
+    minutes = await history(source, test_name, end)
+
+    assert (minutes.minutes, minutes.busy) == (50, 50)
+    assert minutes.bad == 80  # The first ten are born with their series, the next ones are counted.
+    assert minutes.total == pytest.approx(50 * 100 + 80)
+    assert minutes.squares == pytest.approx(8 * 10**2 / 110)
+
+
+async def test_a_restart_of_a_counter_costs_its_minute_and_no_more(
+    cluster: LocalCluster, source: Sources, exporter: Exporter, test_name: str
+) -> None:
+    end = float(int(time.time() - 60) // 60 * 60)
+    before = rising(end - 600, end - 315, 5000, 25)
+    tell(cluster, exporter, test_name, {
+        'events_total{service="fraud-v1",code="200"}': [*before, *rising(end - 300, end, 25, 25)],
+        'events_total{service="fraud-v2",code="200"}': rising(end - 150, end, 900, 10),
+    })  # fmt: skip
+
+    minutes = await history(source, test_name, end)
+
+    assert (minutes.minutes, minutes.bad) == (9, 0)
+    assert minutes.total == pytest.approx(900)
+
+
+async def history(source: Sources, test_name: str, end: float) -> Minutes:
+    until = datetime.fromtimestamp(end, UTC)
+    asked = question(ERRORS, metrics=metrics_of(test_name), candidate=track("fraud-v2"), until=until)
+    before = Before(track("fraud-v1"), until)
+    answer = await source.measure(replace(asked, since=until - timedelta(minutes=5), before=before))
+    assert isinstance(answer, Counted)
+    assert isinstance(answer.history, Minutes)
+    return answer.history
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from modelrollout.api.gates import Gate
 from modelrollout.api.metrics import Metrics
-from modelrollout.core.evidence import Counted, Measured, NoData, Unknown
+from modelrollout.core.evidence import Asked, Before, Counted, Measured, Minutes, NoData, Unknown, digest_of_queries
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import Blocked
 from modelrollout.metrics.config import SourceConfig
@@ -183,6 +184,84 @@ async def test_a_value_is_the_one_number_of_its_query(
         answer.value if isinstance(answer, Measured) else answer.reason if isinstance(answer, NoData) else 0
     ) == found
     assert sorted(scripted.queries) == ["avg(score)", "time()"]
+
+
+@pytest.mark.parametrize("gate", [ERRORS, LATENCY, value("avg(score)")])
+async def test_an_answer_tells_its_window_and_the_digest_of_what_was_asked(
+    sources: Sources, scripted: Scripted, gate: dict[str, Any]
+) -> None:
+    scripted.on("avg(score)", lambda: vector("0.25"))
+    asked = question(gate)
+
+    answers = [await sources.measure(asked) for _ in range(2)]
+    other = await sources.measure(replace(asked, since=asked.since - timedelta(seconds=1), gate=asked.gate))
+
+    first = answers[0].asked
+    assert first
+    texts = list(dict.fromkeys(text for text in scripted.queries if text != "time()"))
+    own = texts if gate["name"] == "score" else texts[:3]
+    assert first == answers[1].asked == Asked(asked.since, asked.until, digest_of_queries(own))
+    assert other.asked
+    assert (other.asked.digest == first.digest) is (gate["name"] == "score")
+
+
+async def test_the_hour_before_is_asked_of_the_baseline_beside_the_counts(sources: Sources, scripted: Scripted) -> None:
+    scripted.on("sum_over_time", lambda: vector("600"))
+    scripted.on("count_over_time", lambda: vector("60"))
+    end = datetime(2026, 11, 17, 12, tzinfo=UTC)
+
+    answer = await sources.measure(question(before=Before(BASELINE, end)))
+
+    assert answer == Counted(Counts(300, 3), None, Minutes(60, 60, 600, 600, 600))
+    asked = [query for query in scripted.queries if "_over_time((" in query]
+    assert len(asked) == 5
+    assert all("fraud-v1" in query and "[3900s:1m]" in query for query in asked)
+    assert sum(f"{end.timestamp():.3f}" in path for path, _ in scripted.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("say", "reason"),
+    [
+        pytest.param(vector(), Unknown.NO_DATA, id="no series"),
+        pytest.param(vector("-1"), Unknown.MALFORMED, id="no count"),
+        pytest.param(Say("<html>"), Unknown.MALFORMED, id="no answer"),
+    ],
+)
+async def test_a_source_that_cannot_tell_of_the_hour_before_still_counts(
+    sources: Sources, scripted: Scripted, say: Say, reason: Unknown
+) -> None:
+    scripted.on("_over_time((", lambda: say)
+
+    answer = await sources.measure(question(before=Before(BASELINE, datetime(2026, 11, 17, 12, tzinfo=UTC))))
+
+    assert isinstance(answer, Counted)
+    assert answer.candidate == Counts(300, 3)
+    assert isinstance(answer.history, NoData)
+    assert answer.history.reason is reason
+
+
+async def test_an_hour_that_takes_too_long_to_look_at_keeps_no_verdict_waiting(
+    scripted: Scripted, calls: Calls
+) -> None:
+    sources = Sources({"default": SourceConfig(url=scripted.url, timeout=timedelta(seconds=1))}, now, calls)
+    scripted.on("_over_time((", lambda: Say(hang=True))
+
+    answer = await sources.measure(question(before=Before(BASELINE, datetime(2026, 11, 17, 12, tzinfo=UTC))))
+
+    assert answer == Counted(
+        Counts(300, 3), None, NoData(Unknown.TIMED_OUT, "source default did not tell of the hour before in 500ms")
+    )
+    await sources.close()
+
+
+async def test_who_cannot_say_tells_what_was_asked_all_the_same(sources: Sources, scripted: Scripted) -> None:
+    scripted.on("", vector)
+
+    answer = await sources.measure(question())
+
+    assert isinstance(answer, NoData)
+    assert answer.asked
+    assert len(answer.asked.digest) == 16
 
 
 async def test_a_measure_has_one_time_limit_however_many_queries_wait(scripted: Scripted, calls: Calls) -> None:

@@ -19,11 +19,13 @@ DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])
 _DURATION = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?(?:(\d{1,8})ms)?", re.ASCII)
 _PERCENT = re.compile(r"\d{1,3}(?:\.\d{1,2})?", re.ASCII)
 _SHARE = re.compile(r"(\d{1,4}(?:\.\d{1,4})?)%", re.ASCII)
+_MULTIPLE = re.compile(r"(\d{1,3}(?:\.\d{1,2})?)x", re.ASCII)
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 
 DURATION_REMEDY = "write a duration such as 30s, 10m, 672h or 14d: whole numbers with d, h, m, s or ms, largest first"
 SHARE_REMEDY = 'write a share with its sign, such as "1%" or "0.5%": digits, at most four decimals, no exponent'
 WEIGHT_REMEDY = 'write a weight above 0 and up to 100: an integer such as 5, or a string such as "0.5" (two decimals)'
+MULTIPLE_REMEDY = 'write a multiple above 1 with an x, such as "2x" or "1.5x" (two decimals)'
 NUMBER_REMEDY = 'write a plain number in quotes, such as "0.2" or "-3": no exponent, no NaN, no infinity'
 NAME_REMEDY = "write a DNS label: lower-case letters, digits and '-', at most 63 characters, such as fraud-scorer-v2"
 
@@ -194,6 +196,25 @@ def _text(expression: str, remedy: str, longest: int) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "maxLength": longest, **rules(rule(expression, remedy))})
 
 
+def parse_multiple(value: object) -> float:
+    """Return a factor above 1 from a string such as `"2x"`.
+
+    Raises:
+        ValueError: the text is anything else.
+    """
+    if isinstance(value, float):
+        return value
+    found = _MULTIPLE.fullmatch(value) if isinstance(value, str) else None
+    if found is None or float(found[1]) <= 1:
+        raise ValueError(f"{value!r}: {MULTIPLE_REMEDY}")
+    return float(found[1])
+
+
+def render_multiple(value: float) -> str:
+    """Return the factor as it was written: 2.0 is `2x`."""
+    return f"{render_number(value)}x"
+
+
 _DURATION_CEL = (
     "self != '' && self.matches('^([0-9]{1,4}d)?([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?([0-9]{1,8}ms)?$')"
 )
@@ -266,6 +287,12 @@ Share = Annotated[
 ]
 Increase = Annotated[
     float, BeforeValidator(parse_share), PlainSerializer(render_share), _text(_SHARE_CEL, SHARE_REMEDY, 10)
+]
+Multiple = Annotated[
+    float,
+    BeforeValidator(parse_multiple),
+    PlainSerializer(render_multiple),
+    _text("self.matches('^[0-9]{1,3}([.][0-9]{1,2})?x$') && double(self.replace('x', '')) > 1.0", MULTIPLE_REMEDY, 7),
 ]
 Number = Annotated[
     float,

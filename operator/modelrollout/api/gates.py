@@ -1,11 +1,11 @@
 """Gates: the conditions on metrics that a candidate has to meet."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
-from modelrollout.api.fields import Duration, Increase, Link, Model, Name, Number, Share, rule, rules
+from modelrollout.api.fields import Duration, Increase, Link, Model, Multiple, Name, Number, Share, rule, rules
 
 MAX_GATES = 20
 
@@ -19,6 +19,24 @@ class OnFail(StrEnum):
     HOLD = "Hold"
 
 
+_DETECT = (
+    rule(
+        "!has(self.detect) || has(self.maxIncrease)",
+        "detect says how good the comparison must be: give maxIncrease, too",
+    ),
+    rule(
+        # What is no share is the business of its own rule, and would only be an error here.
+        "!has(self.detect) || !has(self.maxIncrease) || !self.maxIncrease.matches('^[0-9]{1,4}([.][0-9]{1,4})?%$') ||"
+        " !self.detect.matches('^[0-9]{1,3}([.][0-9]{1,2})?x$') ||"
+        " double(self.detect.replace('x', '')) > 1.0 + double(self.maxIncrease.replace('%', '')) / 100.0",
+        "detect is within what maxIncrease allows, and would never be seen: write a larger multiple, such as 2x beside 25%",
+    ),
+)
+_WHAT_DETECT_IS = (
+    "Smallest multiple of the baseline's share that must have been seen by now, nine times in ten, before this passes."
+)
+
+
 class ErrorRate(Model):
     """The share of requests that end in a server error."""
 
@@ -27,7 +45,8 @@ class ErrorRate(Model):
             rule(
                 "has(self.max) || has(self.maxIncrease)",
                 "give errorRate.max, maxIncrease or both: a gate needs a limit",
-            )
+            ),
+            *_DETECT,
         )
     )
 
@@ -37,6 +56,7 @@ class ErrorRate(Model):
     max_increase: Increase | None = Field(
         None, description='Largest increase relative to the baseline in the same window, such as "25%".'
     )
+    detect: Multiple | None = Field(None, description=_WHAT_DETECT_IS)
 
 
 class Latency(Model):
@@ -51,12 +71,14 @@ class Latency(Model):
             rule(
                 "self.threshold.matches('[1-9]')", "write a threshold above 0, such as 300ms: no request takes no time"
             ),
+            *_DETECT,
         )
     )
 
     threshold: Duration = Field(description="Duration above which a request is slow; a bucket bound of the histogram.")
     max_above: Share | None = Field(None, description='Largest share of slow requests allowed, such as "5%".')
     max_increase: Increase | None = Field(None, description="Largest increase of that share relative to the baseline.")
+    detect: Multiple | None = Field(None, description=_WHAT_DETECT_IS)
 
 
 class Value(Model):
@@ -77,17 +99,29 @@ class Value(Model):
     max: Number | None = Field(None, description="Largest value allowed.")
 
 
+Kind = ErrorRate | Latency | Value
+
+KINDS = (
+    "errorRate",
+    "latency",
+    "value",
+)
+"""The fields of a gate of which exactly one is given; a test holds them against `Kind` and the fields of `Gate`."""
+
+
+def _exactly_one_kind() -> dict[str, str]:
+    *first, last = KINDS
+    given = ", ".join(f"has(self.{kind})" for kind in KINDS)
+    return rule(
+        f"[{given}].filter(given, given).size() == 1",
+        f"give exactly one of {', '.join(first)} and {last}: a second condition is a second gate",
+    )
+
+
 class Gate(Model):
     """A condition on a metric that the candidate has to meet."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                "[has(self.errorRate), has(self.latency), has(self.value)].filter(given, given).size() == 1",
-                "give exactly one of errorRate, latency and value: a second condition is a second gate",
-            )
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=rules(_exactly_one_kind()))
 
     name: Name = Field(description="Name of the gate, unique in the rollout.")
     error_rate: ErrorRate | None = Field(None, description="Gate on the share of server errors.")
@@ -95,6 +129,26 @@ class Gate(Model):
     value: Value | None = Field(None, description="Gate on the value of a PromQL expression.")
     on_fail: OnFail = Field(OnFail.ROLLBACK, description="What a failure does: Rollback (when left out) or Hold.")
     runbook_url: Link | None = Field(None, alias="runbookURL", description="What to do when this gate fails.")
+
+    @property
+    def kind(self) -> Kind:
+        """What the gate asks for: the one of `KINDS` that is given."""
+        return next(kind for kind in self._kinds if kind is not None)
+
+    @property
+    def _kinds(self) -> tuple[Kind | None, ...]:
+        return (
+            self.error_rate,
+            self.latency,
+            self.value,
+        )
+
+    @model_validator(mode="after")
+    def _has_a_kind(self) -> Self:
+        # The API server lets none in, but prunes nothing that a newer CRD knows and this operator does not.
+        if sum(kind is not None for kind in self._kinds) != 1:
+            raise ValueError(f"give exactly one of {', '.join(KINDS)}; this operator knows no other kind of gate")
+        return self
 
 
 Gates = Annotated[

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from modelrollout.api.evidence import GateEvidence
 from modelrollout.api.fields import AnyPercent, Duration, Model, Time
 from modelrollout.api.gates import MAX_GATES
 from modelrollout.api.rollout import MAX_WEIGHTS
@@ -174,6 +175,7 @@ class GateStatus(Model):
     limit: Word | None = Field(None, description="What is allowed.")
     samples: Count | None = Field(None, description="Requests of the candidate that were judged.")
     evaluated_at: Time = Field(description="When these numbers were measured.")
+    evidence: GateEvidence | None = Field(None, description="How far the gate is from its verdict.")
     tally: Tally | None = Field(None, description="Counts of the present step.")
     earlier: list[Tally] = Field(
         [],

@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import timedelta
+from typing import NamedTuple
 
 from modelrollout.engine.ports import Conflict, Gone, Refused, Unavailable
 
@@ -11,7 +12,20 @@ LONGEST_WAIT = timedelta(minutes=1)
 _FORBIDDEN = re.compile(r'cannot (\S+) resource "([^"]+)"')
 
 
-def failure_of(code: int, body: bytes, retry_after: str | None = None) -> Exception:
+class Caller(NamedTuple):
+    """Whose calls these are: as the server notes it on what it stores, and as the sentence of a refusal has it."""
+
+    field_manager: str
+    subject: str
+    """Who may not, where the API server says so."""
+    remedy: str
+    """What to do about it."""
+
+
+OPERATOR = Caller("modelrollout-operator", "the operator's ServiceAccount", "grant it that verb")
+
+
+def failure_of(code: int, body: bytes, retry_after: str | None = None, caller: Caller = OPERATOR) -> Exception:
     """Return the error that an answer with this HTTP code (300 and above) stands for."""
     message = _message_of(body) or f"the API server answered {code}"
     match code:
@@ -23,7 +37,7 @@ def failure_of(code: int, body: bytes, retry_after: str | None = None) -> Except
             # Nothing can be made there any more, and there is no way back: what is left will go by itself.
             return Gone(message)
         case 403:
-            return Refused(_name_the_verb(message))
+            return Refused(_name_the_verb(message, caller))
         # 401 is about the operator's own token, which is renewed: nobody can mend it in the object.
         case 401 | 408 | 429:
             return Unavailable(f"{code}: {message}", _parse_wait(retry_after))
@@ -54,11 +68,11 @@ def _is_namespace_ending(body: bytes) -> bool:
         return False
 
 
-def _name_the_verb(message: str) -> str:
+def _name_the_verb(message: str, caller: Caller) -> str:
     found = _FORBIDDEN.search(message)
     if not found:  # An admission policy or a quota said no: it has its own words.
         return message
-    return f"the operator's ServiceAccount may not {found[1]} {found[2]}: grant it that verb ({message})"
+    return f"{caller.subject} may not {found[1]} {found[2]}: {caller.remedy} ({message})"
 
 
 def _parse_wait(retry_after: str | None) -> timedelta | None:

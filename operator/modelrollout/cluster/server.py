@@ -12,17 +12,18 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from modelrollout import __version__
-from modelrollout.cluster.failures import failure_of
+from modelrollout.cluster.failures import OPERATOR, Caller, failure_of
 from modelrollout.cluster.skew import ServerClock
 from modelrollout.engine.ports import Conflict, Gone, Refused, Unavailable
 
-FIELD_MANAGER = "modelrollout-operator"
 PAGE = 500
 METADATA_PAGE = 250
 _JSON = "application/json"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 _METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 _EXPIRED = 410
+LONGEST_EVENT = 8 * 1024 * 1024
+"""Bytes of one event of a watch: etcd takes no object above 1.5 MiB, and JSON may write it longer."""
 _OUTCOMES = {Conflict: "conflict", Gone: "gone", Refused: "refused", Unavailable: "unavailable"}
 
 
@@ -91,10 +92,17 @@ class ApiServer:
     """Calls, each with a time limit and no hidden retries. Every method may raise the engine's four errors."""
 
     def __init__(
-        self, client: ApiClient, *, call_limit: timedelta, on_call: OnCall = _ignore, fence: Fence | None = None
+        self,
+        client: ApiClient,
+        *,
+        call_limit: timedelta,
+        on_call: OnCall = _ignore,
+        fence: Fence | None = None,
+        caller: Caller = OPERATOR,
     ) -> None:
         self._client = client
-        self._client.user_agent = f"modelrollout-operator/{__version__}"
+        self._client.user_agent = f"{caller.field_manager}/{__version__}"
+        self._caller = caller
         self._call_limit = call_limit
         self._on_call = on_call
         self._fence = fence
@@ -108,9 +116,11 @@ class ApiServer:
         """Return the object as it stands now."""
         return await self._call("get", "GET", resource.path(namespace, name))
 
-    async def pages(self, resource: Resource, namespace: str | None) -> AsyncIterator[dict[str, Any]]:
-        """Yield the lists that make up all objects of the kind, each of at most `PAGE`."""
-        async for page in self._pages(resource, namespace, _JSON, PAGE):
+    async def pages(
+        self, resource: Resource, namespace: str | None, name: str | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield the lists that make up all objects of the kind (or that one), each of at most `PAGE`."""
+        async for page in self._pages(resource, namespace, _JSON, PAGE, name):
             yield page
 
     async def metadata_pages(self, resource: Resource, namespace: str | None) -> AsyncIterator[dict[str, Any]]:
@@ -123,7 +133,7 @@ class ApiServer:
         page = await self._call("list", "GET", resource.path(namespace), {"limit": "1"}, accept=_METADATA_LIST)
         return int(page["metadata"]["resourceVersion"])
 
-    async def metadata_changes(
+    def metadata_changes(
         self, resource: Resource, namespace: str | None, since: int, *, seconds: int
     ) -> AsyncGenerator[dict[str, Any], None]:
         """Yield the events (`type`, and the metadata in `object`) after a resourceVersion, for so many seconds.
@@ -131,15 +141,39 @@ class ApiServer:
         Raises:
             Gone: the API server has no history any more that goes back so far.
         """
-        query = {"watch": "true", "resourceVersion": str(since), "timeoutSeconds": str(seconds)}
+        return self._changes(resource, namespace, str(since), seconds, _METADATA, {})
+
+    def changes(
+        self, resource: Resource, namespace: str | None, since: str, *, seconds: int, name: str | None = None
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Yield the events (`type`, and the whole `object`) after a resourceVersion, for so many seconds.
+
+        With `name` those of one object: who may watch no other may do so. Bookmarks are among them.
+
+        Raises:
+            Gone: the API server has no history any more that goes back so far.
+        """
+        more = {"allowWatchBookmarks": "true", **_selecting(name)}
+        return self._changes(resource, namespace, since, seconds, _JSON, more)
+
+    async def _changes(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        since: str,
+        seconds: int,
+        accept: str,
+        more: Mapping[str, str],
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        query = {"watch": "true", "resourceVersion": since, "timeoutSeconds": str(seconds), **more}
         began = time.perf_counter()
         outcome = "unavailable"
         limit = self._call_limit + timedelta(seconds=seconds)
         try:
-            reply = await self._send("GET", resource.path(namespace), query, None, _METADATA, limit)
+            reply = await self._send("GET", resource.path(namespace), query, None, accept, limit)
             try:
                 if reply.status >= 300:
-                    raise _watch_failure(reply.status, await _read(reply))
+                    raise _watch_failure(reply.status, await _read(reply), self._caller)
                 outcome = "ok"
                 async for line in _lines(reply):
                     yield _event(line)
@@ -152,16 +186,16 @@ class ApiServer:
             self._on_call("watch", outcome, time.perf_counter() - began)
 
     async def _pages(
-        self, resource: Resource, namespace: str | None, accept: str, size: int
+        self, resource: Resource, namespace: str | None, accept: str, size: int, name: str | None = None
     ) -> AsyncIterator[dict[str, Any]]:
-        query = {"limit": str(size)}
+        query = {"limit": str(size), **_selecting(name)}
         while True:
             page = await self._call("list", "GET", resource.path(namespace), query, accept=accept)
             yield page
             proceed = page["metadata"].get("continue")
             if not proceed:
                 return
-            query = {"limit": str(size), "continue": proceed}
+            query = {"limit": str(size), "continue": proceed, **_selecting(name)}
 
     async def create(
         self, resource: Resource, namespace: str | None, body: Mapping[str, Any], *, strict: bool = False
@@ -171,7 +205,7 @@ class ApiServer:
         Raises:
             Conflict: it exists.
         """
-        return await self._call("create", "POST", resource.path(namespace), _writing(strict=strict), body)
+        return await self._call("create", "POST", resource.path(namespace), self._writing(strict=strict), body)
 
     async def patch(
         self,
@@ -185,7 +219,7 @@ class ApiServer:
     ) -> dict[str, Any]:
         """Merge the body into the object and return it; `metadata.resourceVersion` in the body guards the write."""
         path = resource.path(namespace, name, subresource)
-        return await self._call("patch", "PATCH", path, _writing(strict=strict), body)
+        return await self._call("patch", "PATCH", path, self._writing(strict=strict), body)
 
     async def json_patch(
         self,
@@ -199,7 +233,7 @@ class ApiServer:
     ) -> dict[str, Any]:
         """Carry out a JSON patch (RFC 6902) and return the object; a step that sets resourceVersion guards the write."""
         path = resource.path(namespace, name, subresource)
-        return await self._call("patch", "PATCH", path, _writing(strict=strict), list(steps))
+        return await self._call("patch", "PATCH", path, self._writing(strict=strict), list(steps))
 
     async def served(self, group: str, version: str) -> frozenset[str]:
         """Return the plural names of the kinds that the server knows in a group; none where it lacks the group."""
@@ -208,6 +242,10 @@ class ApiServer:
         except Gone:
             return frozenset()
         return frozenset(item["name"] for item in found.get("resources", []))
+
+    def _writing(self, *, strict: bool) -> dict[str, str]:
+        manager = self._caller.field_manager
+        return {"fieldManager": manager, **({"fieldValidation": "Strict"} if strict else {})}
 
     async def _call(
         self,
@@ -239,7 +277,7 @@ class ApiServer:
         data = await _read(reply)
         self.clock.note(reply.headers.get("Date"), asked, time.monotonic())
         if reply.status >= 300:
-            raise failure_of(reply.status, data, reply.headers.get("Retry-After"))
+            raise failure_of(reply.status, data, reply.headers.get("Retry-After"), self._caller)
         return _parse_object(data)
 
     async def _send(
@@ -275,11 +313,25 @@ async def _read(reply: aiohttp.ClientResponse) -> bytes:
 
 
 async def _lines(reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Yield the body's lines; aiohttp's own take no more than 128 KiB, and an object may have more."""
+    rest = bytearray()
     try:
-        async for line in reply.content:
-            yield line
-    except (aiohttp.ClientError, OSError, ValueError) as error:  # A ValueError is a line that never ends.
+        async for chunk in reply.content.iter_any():
+            rest += chunk
+            *lines, last = rest.split(b"\n") if b"\n" in chunk else (rest,)
+            for line in lines:
+                yield bytes(line)
+            rest = last
+            if len(rest) > LONGEST_EVENT:
+                raise Unavailable(f"the API server sent an event of more than {LONGEST_EVENT} bytes")
+    except (aiohttp.ClientError, OSError) as error:
         raise _unreachable(error) from error
+    if rest:
+        yield bytes(rest)
+
+
+def _selecting(name: str | None) -> dict[str, str]:
+    return {"fieldSelector": f"metadata.name={name}"} if name else {}
 
 
 def _unreachable(error: Exception) -> Unavailable:
@@ -293,8 +345,8 @@ def _event(line: bytes) -> dict[str, Any]:
     return event
 
 
-def _watch_failure(code: int, body: bytes) -> Exception:
-    failure = failure_of(code, body)
+def _watch_failure(code: int, body: bytes, caller: Caller = OPERATOR) -> Exception:
+    failure = failure_of(code, body, caller=caller)
     return Gone(str(failure)) if code == _EXPIRED else failure
 
 
@@ -306,7 +358,3 @@ def _parse_object(data: bytes) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise Unavailable("the API server's answer is not an object: is there something else at its address?")
     return parsed
-
-
-def _writing(*, strict: bool) -> dict[str, str]:
-    return {"fieldManager": FIELD_MANAGER, **({"fieldValidation": "Strict"} if strict else {})}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar, assert_never
 
+from modelrollout.api.evidence import GateEvidence
 from modelrollout.api.status import (
     Attempt,
     Cause,
@@ -122,12 +123,19 @@ def _carried(gates: Sequence[GateStatus], cause: Cause) -> list[GateStatus]:
                 "message": "a new step has started",
                 "value": None,
                 "samples": None,
+                "evidence": _of_the_stage(gate),
                 "tally": None,
                 "earlier": list(fresh_tally(gate) if cause is Cause.GATES_PASSED else gate.earlier),
             }
         )
         for gate in gates
     ]
+
+
+def _of_the_stage(gate: GateStatus) -> GateEvidence | None:
+    """Return what of a gate's evidence holds for the whole stage: what was known before it began."""
+    known = gate.evidence.dispersion if gate.evidence else None
+    return GateEvidence(dispersion=known) if known else None
 
 
 def _rolling_back(case: Case, cause: Cause, message: str) -> Attempt:

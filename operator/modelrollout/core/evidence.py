@@ -1,6 +1,8 @@
 """What is asked of a metrics source, and what it may answer."""
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -48,11 +50,34 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """The baseline before a stage began: until when, and where it is found."""
+
+    baseline: Track
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Minutes:
+    """A version's requests, minute by minute, as sums.
+
+    `minutes` were seen, `busy` of them had requests; `squares` is the sum over these of bad requests squared over all.
+    """
+
+    minutes: int
+    busy: int
+    total: float
+    bad: float
+    squares: float
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """Ask what `gate` needs to know of the requests from `since` until `until`; both aware, UTC.
 
     `baseline` is `None` at a first deployment, and while the baseline has no live requests to compare with.
-    A newest sample older than `freshness` at `until` is too old to judge by.
+    A newest sample older than `freshness` at `until` is too old to judge by. `before` is asked about, too, as long as
+    nobody knows how evenly the baseline's bad requests come.
     """
 
     metrics: Metrics
@@ -62,6 +87,7 @@ class Question:
     since: datetime
     until: datetime
     freshness: timedelta
+    before: Before | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +116,44 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked: the window, and a digest of all queries' text, by which anybody can ask the same again."""
+
+    since: datetime
+    until: datetime
+    digest: str
+
+    @property
+    def seconds(self) -> float:
+        """How long the window is."""
+        return (self.until - self.since) / timedelta(seconds=1)
+
+
+def digest_of_queries(queries: Iterable[str]) -> str:
+    """Return the first 16 hex digits of the SHA-256 of the queries' text, a line each, in their order."""
+    return hashlib.sha256("\n".join(queries).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
 class NoData:
     """The source cannot say, and why."""
 
     reason: Unknown
     message: str
+    asked: Asked | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
     """Requests in the window, and how many of them were bad, of both versions.
 
-    `baseline` is `None` where the question had none.
+    `baseline` and `history` are `None` where the question had none.
     """
 
     candidate: Counts
     baseline: Counts | None
+    history: Minutes | NoData | None = None
+    asked: Asked | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +161,7 @@ class Measured:
     """The value of a PromQL expression; finite."""
 
     value: float
+    asked: Asked | None = field(default=None, compare=False)
 
 
 Answer = Counted | Measured | NoData

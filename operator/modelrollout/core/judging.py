@@ -7,8 +7,9 @@ from modelrollout.api.fields import render_duration
 from modelrollout.api.gates import Gate, OnFail
 from modelrollout.api.status import Cause, GateStatus, Verdict
 from modelrollout.core.case import Case
+from modelrollout.core.counts import CATASTROPHE
 from modelrollout.core.evidence import Unknown
-from modelrollout.core.gates import CATASTROPHE, is_lost
+from modelrollout.core.gates import is_lost
 from modelrollout.core.looking import end_of_minimum
 from modelrollout.core.plan import DEFAULT_GATES
 from modelrollout.core.preconditions import hold_for_backends

@@ -5,9 +5,12 @@ from datetime import datetime, timedelta
 
 from modelrollout.api.gates import Gate
 from modelrollout.api.status import Attempt, GateStatus, VersionStatus
+from modelrollout.core.bench import Bench
 from modelrollout.core.case import place_of
-from modelrollout.core.evidence import Answer, Gap, NoData, Question, Track, Unknown
-from modelrollout.core.gates import Bench, judge
+from modelrollout.core.dispersion import dispersion_for
+from modelrollout.core.evidence import Answer, Before, Gap, NoData, Question, Track, Unknown
+from modelrollout.core.gates import judge
+from modelrollout.core.outlook import advise
 from modelrollout.core.plan import Plan, Policy, StageKind, Step
 from modelrollout.core.rollout import Rollout
 
@@ -42,6 +45,10 @@ def questions(rollout: Rollout, route_kind: str, route_name: str, now: datetime)
     def track(version: VersionStatus) -> Track:
         return _track(rollout, version, route_kind, route_name)
 
+    known = {gate.name for gate in attempt.gates if gate.evidence and gate.evidence.dispersion}
+    started = attempt.stage_started_at.replace(microsecond=0)
+    before = Before(track(attempt.baseline), started) if attempt.baseline else None
+
     compares = attempt.baseline is not None and step.kind is not StageKind.FULL
     return {
         gate.name: Question(
@@ -52,6 +59,7 @@ def questions(rollout: Rollout, route_kind: str, route_name: str, now: datetime)
             since=since,
             until=until,
             freshness=policy.freshness,
+            before=before if gate.name not in known and gate.value is None else None,
         )
         for gate in step.gates
     }
@@ -112,7 +120,7 @@ def judge_all(
     found = judged_step(rollout)
     if found is None:
         return
-    attempt, step, _, policy = found
+    attempt, step, plan, policy = found
     stored = {gate.name: gate for gate in (*attempt.gates, *last)}
     since = _counts_from(attempt, policy, now)
     warming = None if since else _warm_at(attempt, policy)
@@ -122,7 +130,7 @@ def judge_all(
 
     limits = step.limits
 
-    def bench(gate: Gate) -> Bench:
+    def bench(gate: Gate, answer: Answer) -> Bench:
         known = stored.get(gate.name)
         return Bench(
             min_requests=policy.min_requests,
@@ -132,10 +140,14 @@ def judge_all(
             stored=known,
             now=now,
             is_window_short=is_short,
+            dispersion=dispersion_for(known, answer),
+            asked=answer.asked,
         )
 
+    deadline = _deadline(attempt, step, policy)
     for gate in step.gates:
-        yield judge(gate, answers.get(gate.name, waiting), bench(gate))
+        answer = answers.get(gate.name, waiting)
+        yield advise(judge(gate, answer, bench(gate, answer)), step, plan, deadline)
 
 
 def _track(rollout: Rollout, version: VersionStatus, route_kind: str, route_name: str) -> Track:
@@ -153,6 +165,12 @@ def _on_the_second(until: datetime, since: datetime) -> datetime:
     """Return a window's end on a whole second: questions about one moment can travel in one request."""
     rounded = until.replace(microsecond=0)
     return rounded if rounded > since else until
+
+
+def _deadline(attempt: Attempt, step: Step, policy: Policy) -> datetime:
+    """Return when a step that has not passed holds; before its shares are applied that counts from its beginning."""
+    due = end_of_minimum(attempt, step, attempt.blind_for or timedelta(0)) or attempt.step_started_at
+    return max(due, attempt.resumed_at or due) + policy.deadline
 
 
 def _warm_at(attempt: Attempt, policy: Policy) -> datetime | None:

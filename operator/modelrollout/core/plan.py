@@ -5,10 +5,10 @@ import json
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, assert_never
 
 from modelrollout.api.fields import ALL, NONE, Percent
-from modelrollout.api.gates import ErrorRate, Gate, Latency, OnFail
+from modelrollout.api.gates import ErrorRate, Gate, Latency, OnFail, Value
 from modelrollout.api.rollout import Canary, Full, ModelRolloutSpec, Risk, Shadow, Stage
 from modelrollout.api.status import VersionStatus
 from modelrollout.api.versions import ModelVersion
@@ -46,13 +46,13 @@ class Step:
 
 def limits_of(gate: Gate) -> tuple[str, ...]:
     """Return which limits a gate sets: `absolute`, `relative`, both, or `bounds` of a value."""
-    match gate:
-        case Gate(error_rate=ErrorRate(max=highest, max_increase=increase)):
+    match gate.kind:
+        case ErrorRate(max=highest, max_increase=increase) | Latency(max_above=highest, max_increase=increase):
             pass
-        case Gate(latency=Latency(max_above=highest, max_increase=increase)):
-            pass
-        case _:
+        case Value():
             return ("bounds",)
+        case other:
+            assert_never(other)
     return (*(("absolute",) if highest is not None else ()), *(("relative",) if increase is not None else ()))
 
 

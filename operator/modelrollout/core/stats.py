@@ -18,7 +18,7 @@ _HIGHEST_THRESHOLD = 1000.0
 _LEAST_CATASTROPHE = 20
 
 # Rate ratios, as multiples of what is tolerated, that the two-sample test bets on: 1.15 to 20, evenly on a log scale.
-_RATIOS = tuple(1.15 * (20 / 1.15) ** (k / 11) for k in range(12))
+RATIOS = tuple(1.15 * (20 / 1.15) ** (k / 11) for k in range(12))
 
 # Points and weights of the double exponential rule on (0, 45), beyond which e**-y adds nothing.
 _STEP = 1 / 8
@@ -42,35 +42,38 @@ class Pair(NamedTuple):
     baseline: Counts
 
 
-def log_evidence_above(counts: Counts, limit: float) -> float:
+def log_evidence_above(counts: Counts, limit: float, dispersion: float = 1.0) -> float:
     """Return ln E for "the share of bad requests is above `limit`", a fraction in (0, 1).
 
     Zero is no evidence, below zero speaks against the claim. Valid at any number of looks, and while the share
-    moves about, as long as it stays within the limit.
+    moves about, as long as it stays within the limit. `dispersion`, 1 or more, is the variance of bad requests over
+    what independent ones have; so many requests say as much as one.
 
     Raises:
-        ValueError: the limit is outside (0, 1), or the counts cannot be.
+        ValueError: limit or dispersion are out of range, or the counts cannot be.
 
     Source: likelihood ratios against `limit`, averaged over a beta prior whose mean is `limit`, cut off below it;
     Ville's inequality.
     """
     bad, good = _parse_counts(counts)
     p, q = _parse_limit(limit)
-    return _log_tail(_PRIOR_BAD * q / p + good, _PRIOR_BAD + bad, q, p) - _log_priors(p, q)[1]
+    phi = _parse_dispersion(dispersion)
+    return _log_tail(_PRIOR_BAD * q / p + good / phi, _PRIOR_BAD + bad / phi, q, p) - _log_priors(p, q)[1]
 
 
-def log_evidence_below(counts: Counts, limit: float) -> float:
+def log_evidence_below(counts: Counts, limit: float, dispersion: float = 1.0) -> float:
     """Return ln E for "the share of bad requests is below `limit`", a fraction in (0, 1).
 
     The mirror image of `log_evidence_above`: the same prior, cut off above the limit. It grows with every good
     request and shrinks with every bad one.
 
     Raises:
-        ValueError: the limit is outside (0, 1), or the counts cannot be.
+        ValueError: limit or dispersion are out of range, or the counts cannot be.
     """
     bad, good = _parse_counts(counts)
     p, q = _parse_limit(limit)
-    return _log_tail(_PRIOR_BAD + bad, _PRIOR_BAD * q / p + good, p, q) - _log_priors(p, q)[0]
+    phi = _parse_dispersion(dispersion)
+    return _log_tail(_PRIOR_BAD + bad / phi, _PRIOR_BAD * q / p + good / phi, p, q) - _log_priors(p, q)[0]
 
 
 def log_evidence_increase(steps: Sequence[Pair], tolerance: float, dispersion: float = 1.0) -> float:
@@ -90,9 +93,8 @@ def log_evidence_increase(steps: Sequence[Pair], tolerance: float, dispersion: f
     """
     if not 0 <= tolerance < math.inf:
         raise ValueError(f"The tolerance must be a number from 0 on, not {tolerance}.")
-    if not 1 <= dispersion < math.inf:
-        raise ValueError(f"The dispersion must be a number from 1 on, not {dispersion}.")
-    scores = [0.0] * len(_RATIOS)
+    phi = _parse_dispersion(dispersion)
+    scores = [0.0] * len(RATIOS)
     for candidate, baseline in steps:
         bad, _ = _parse_counts(candidate)
         other, _ = _parse_counts(baseline)
@@ -100,9 +102,9 @@ def log_evidence_increase(steps: Sequence[Pair], tolerance: float, dispersion: f
             continue
         expected = (1 + tolerance) * candidate.total
         share = expected / (expected + baseline.total)
-        for k, ratio in enumerate(_RATIOS):
+        for k, ratio in enumerate(RATIOS):
             scores[k] += bad * math.log(ratio) - (bad + other) * math.log1p((ratio - 1) * share)
-    return _log_mean_exp([score / dispersion for score in scores])
+    return _log_mean_exp([score / phi for score in scores])
 
 
 def is_catastrophe(counts: Counts) -> bool:
@@ -135,7 +137,7 @@ def requests_for_clean_pass(limit: float, confidence: float) -> int:
     return math.ceil(exact - 1e-9)  # 1 - 0.19 is 0.9**2 to us, if not to floats
 
 
-def requests_until_pass(bad: int, limit: float, log_threshold: float) -> int:
+def requests_until_pass(bad: int, limit: float, log_threshold: float, dispersion: float = 1.0) -> int:
     """Return the smallest total at which `bad` bad requests leave `log_evidence_below` at `log_threshold` or above.
 
     It says how far a version that stays clean from now on has to go. `log_threshold` is ln(1/alpha), 0 to 1000.
@@ -148,12 +150,13 @@ def requests_until_pass(bad: int, limit: float, log_threshold: float) -> int:
     if not 0 <= log_threshold <= _HIGHEST_THRESHOLD:
         raise ValueError(f"The threshold must be from 0 to {_HIGHEST_THRESHOLD:g}, not {log_threshold}.")
 
+    phi = _parse_dispersion(dispersion)
     prior, _ = _log_priors(p, q)
 
     def evidence(total: int) -> float:
-        return _log_tail(_PRIOR_BAD + bad, _PRIOR_BAD * q / p + total - bad, p, q) - prior
+        return _log_tail(_PRIOR_BAD + bad / phi, _PRIOR_BAD * q / p + (total - bad) / phi, p, q) - prior
 
-    low, stride = bad, math.ceil((1 + math.sqrt(bad)) / p)
+    low, stride = bad, math.ceil((1 + math.sqrt(bad)) * phi / p)
     high = math.ceil(bad / p) + stride
     while evidence(high) < log_threshold:
         low, stride = high + 1, 2 * stride
@@ -174,6 +177,12 @@ def _parse_limit(limit: float) -> tuple[float, float]:
     if not _NARROWEST <= limit <= 1 - _NARROWEST:
         raise ValueError(f"The limit must be a fraction between 0 and 1, not {limit}.")
     return limit, 1 - limit
+
+
+def _parse_dispersion(dispersion: float) -> float:
+    if not 1 <= dispersion < math.inf:
+        raise ValueError(f"The dispersion must be a number from 1 on, not {dispersion}.")
+    return dispersion
 
 
 @lru_cache(maxsize=1024)

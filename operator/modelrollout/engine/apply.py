@@ -4,7 +4,7 @@ An increase is written down before it happens. A rollback is too, but nothing ma
 API server refuses the status for any reason but a conflict, the route is written all the same.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import structlog
@@ -12,8 +12,9 @@ import structlog
 from modelrollout.core.events import Event
 from modelrollout.core.projection import Decision, RouteWrite
 from modelrollout.core.rollout import Rollout
-from modelrollout.core.traffic import Blocked, Foreign, Routed
+from modelrollout.core.traffic import Blocked, Foreign, Route, Routed
 from modelrollout.engine.observe import Drivers
+from modelrollout.engine.outbox import Outbox
 from modelrollout.engine.ports import Cluster, Conflict, Gone, Refused, Unavailable
 from modelrollout.engine.store import Store
 
@@ -25,13 +26,14 @@ CONFLICTS_ALLOWED = 5
 class Applier:
     """Carries decisions out."""
 
-    def __init__(self, *, drivers: Drivers, cluster: Cluster, store: Store) -> None:
+    def __init__(self, *, drivers: Drivers, cluster: Cluster, store: Store, outbox: Outbox) -> None:
         self._drivers = drivers
         self._cluster = cluster
         self._store = store
+        self._outbox = outbox
 
-    async def apply(self, obj: dict[str, Any], rollout: Rollout, decision: Decision) -> None:
-        """Write what changed.
+    async def apply(self, obj: dict[str, Any], rollout: Rollout, decision: Decision) -> Route | None:
+        """Write what changed; return the route as it was read back, `None` where it was not written.
 
         Raises:
             Conflict: the rollout or its route is no longer what was decided on.
@@ -45,19 +47,21 @@ class Applier:
                 raise
             log.warning("status refused, route is written all the same", error=str(error))
             refused = error
+        route: Route | None = None
         if decision.write:
             try:
-                await self._write_route(decision.write)
+                route = await self._write_route(decision.write)
             except (Conflict, Gone, Refused, Unavailable) as error:
                 # Status says by now what has happened: a later pass would find nothing new to tell.
                 if refused is None:
-                    await self._tell(obj, decision.events)
+                    self._outbox.tell(obj, decision.events)
                 if isinstance(error, Refused):
-                    await self._tell(obj, (Event("Warning", "RouteRefused", "Write", str(error)),))
+                    self._outbox.tell(obj, (Event("Warning", "RouteRefused", "Write", str(error)),))
                 raise
         if refused:
             raise refused
-        await self._tell(obj, decision.events)
+        self._outbox.tell(obj, decision.events)
+        return route
 
     async def _write_status(self, obj: dict[str, Any], rollout: Rollout, decision: Decision) -> None:
         patch: dict[str, Any] = {}
@@ -74,22 +78,23 @@ class Applier:
                     f"the API server dropped status.{lost}: its CRD is older than this operator. Apply the CRDs that came"
                     " with it; until then no traffic moves but by a rollback"
                 )
-                await self._tell(obj, (Event("Warning", "StatusPruned", "Write", sentence),))
+                self._outbox.tell(obj, (Event("Warning", "StatusPruned", "Write", sentence),))
                 raise Refused(sentence)
 
-    async def _write_route(self, write: RouteWrite) -> None:
+    async def _write_route(self, write: RouteWrite) -> Route:
         driver = self._drivers.of(write.place.traffic)
         guard = write.guard
-        for attempt in range(CONFLICTS_ALLOWED):
+        for _ in range(CONFLICTS_ALLOWED - 1 if write.outranks else 0):
             try:
-                await driver.write(write.place, write.shares, guard, write.way_back)
+                route = await driver.write(write.place, write.shares, guard, write.way_back)
             except Conflict:
-                if not write.outranks or attempt == CONFLICTS_ALLOWED - 1:
-                    raise
                 guard = await self._guard_now(write)
             else:
                 _log(write)
-                return
+                return route
+        route = await driver.write(write.place, write.shares, guard, write.way_back)
+        _log(write)
+        return route
 
     async def _guard_now(self, write: RouteWrite) -> str | None:
         match await self._drivers.of(write.place.traffic).read(write.place, live=True):
@@ -99,16 +104,6 @@ class Applier:
                 return guard
             case _:
                 return None
-
-    async def _tell(self, obj: dict[str, Any], events: Iterable[Event]) -> None:
-        """Log and post the events; one that cannot be posted is no reason to fail a pass."""
-        for event in events:
-            say = log.warning if event.type == "Warning" else log.info
-            say(event.note, reason=event.reason)
-            try:
-                await self._cluster.post_event(obj, event)
-            except (Conflict, Gone, Refused, Unavailable) as error:
-                log.warning("event not posted", reason=event.reason, error=str(error))
 
 
 def status_patch(stored: dict[str, Any], rollout: Rollout, new: dict[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,8 @@ class Notes:
     does, `unrecordable` why nothing could grow when it last should have, and `record_failures` how often in a row.
 
     `leave_alone_until` is a time of the event loop: before it the API server asked for no further call.
+    `given_back` is the guard of the route as a rollback's own write left it: what was read back with it stands, as long
+    as the watch's copy is that one.
     `interrupt` is set when a rollback is asked for: a pass that waits for metrics gives up.
     """
 
@@ -44,6 +46,7 @@ class Notes:
     unrecordable: Blocked | None = None
     record_failures: int = 0
     written_at: tuple[datetime, ...] = ()
+    given_back: str | None = None
     interrupt: asyncio.Event = field(default_factory=asyncio.Event)
 
     def note_write(self, write: RouteWrite | None, route: Route, now: datetime) -> None:
@@ -78,6 +81,11 @@ class Memory:
         """Have a pass of this rollout that waits for metrics give up."""
         if notes := self._notes.get(key):
             notes.interrupt.set()
+
+    def is_back(self, key: Key) -> bool:
+        """Return whether this rollout's rollback is on its route already, and only has to be written down."""
+        notes = self._notes.get(key)
+        return notes is not None and notes.given_back is not None
 
     def failed(self, key: Key) -> int:
         """Count a failed pass; return how many there have been in a row."""

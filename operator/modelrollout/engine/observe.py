@@ -18,6 +18,7 @@ from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Foreign, Place, Route, Routed
 from modelrollout.engine.memory import Notes, next_look
 from modelrollout.engine.ports import Cluster, Driver, Refused, Source, Unavailable
+from modelrollout.engine.turns import Interrupted
 
 QUESTIONS_AT_ONCE = 8
 """Of one pass: a rollout of 40 gates has its questions answered in turn, not at the others' expense."""
@@ -25,10 +26,6 @@ QUESTIONS_AT_ONCE = 8
 
 OWN_QUERIES_AT_ONCE = 4
 """Of one namespace: how long a query of a user's own takes is the user's doing, and a source has 16 threads."""
-
-
-class Interrupted(Exception):
-    """A rollback was asked for while the metrics were being looked at: start over, without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ class Observer:
             return Observed(unreadable, "route", "?", None, None, Endpoints.UNKNOWN)
         driver = self._drivers.of(place.traffic)
         urgent = is_urgent(rollout)
-        route = await self._read(driver, place, rollout)
+        route = await self._read(driver, place, rollout, notes)
         gates, looked = ((), False) if urgent else await self._gates(rollout, notes, driver, place, now)
         return Observed(
             route=route,
@@ -92,7 +89,7 @@ class Observer:
             contested=notes.is_contested(now),
         )
 
-    async def _read(self, driver: Driver, place: Place, rollout: Rollout) -> Route:
+    async def _read(self, driver: Driver, place: Place, rollout: Rollout, notes: Notes) -> Route:
         """Return the route: the watch's copy, but what would restart a step or end a rollback is read anew.
 
         After a restart the copy may be older than what was written before it: a list can be, and a watch may lag.
@@ -104,7 +101,7 @@ class Observer:
         target = target_of(rollout)
         if target is None or not isinstance(route, Routed | Foreign):
             return route
-        if route.shares == target and not is_going_back(rollout):
+        if route.shares == target and (not is_going_back(rollout) or route.guard == notes.given_back):
             return route
         return await driver.read(place, live=True)
 

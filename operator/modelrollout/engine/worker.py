@@ -3,8 +3,9 @@
 import asyncio
 import random
 from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -12,24 +13,28 @@ import structlog
 from modelrollout.core.case import Case, Limits, is_urgent
 from modelrollout.core.decide import decide
 from modelrollout.core.projection import Decision
-from modelrollout.core.record import goes_back, grows, is_recorded
+from modelrollout.core.record import goes_back, is_recorded
 from modelrollout.core.rollout import Rollout
-from modelrollout.core.traffic import way_back_in
+from modelrollout.core.traffic import Route, Routed, way_back_in
+from modelrollout.engine.accounts import Accounts
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.memory import Memory, Notes, next_look
-from modelrollout.engine.observe import Interrupted, Observer
+from modelrollout.engine.observe import Observer
+from modelrollout.engine.outbox import Outbox
 from modelrollout.engine.ports import Clock, Cluster, Conflict, Gone, Refused, Telemetry, Unavailable
-from modelrollout.engine.recorder import Recorder, hold_for
 from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Key, Store
-from modelrollout.engine.workqueue import Lane, WorkQueue
+from modelrollout.engine.turns import Interrupted, Turns
+from modelrollout.engine.workqueue import ALL_LANES, Lane, WorkQueue
 
 log = structlog.get_logger(__name__)
 
 LONGEST_BACKOFF = 30.0
 LONGEST_URGENT_BACKOFF = 2.0
-# A rollback is six API calls, one after another: with eight at a time the machine is the limit, not the waiting.
+# A rollback is two API calls, one after another: with eight at a time the machine is the limit, not the waiting.
 URGENT_WORKERS = 8
+# Of these, so many also write down what is left to write once a route is back.
+AFTERWARDS = 2
 WRITES_AT_ONCE = 3
 CONFLICTS_AT_ONCE = 3
 RECORD_AGAIN = 15.0
@@ -40,8 +45,8 @@ def most_of_a_namespace(workers: int) -> dict[Lane, int]:
 
     With so many of both, the workers that serve rollbacks only are still free for the others.
     """
-    quarter = max(1, workers // 4)
-    return {Lane.ROLLBACK: quarter, Lane.NORMAL: max(1, workers - quarter)}
+    quarter, eighth = max(1, workers // 4), max(1, workers // 8)
+    return {Lane.ROLLBACK: quarter, Lane.NORMAL: max(1, workers - quarter - eighth), Lane.AFTER: eighth}
 
 
 class Engine:
@@ -59,7 +64,8 @@ class Engine:
         limits: Limits,
         telemetry: Telemetry,
         returner: Returner,
-        recorder: Recorder,
+        accounts: Accounts,
+        outbox: Outbox,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -70,7 +76,9 @@ class Engine:
         self._limits = limits
         self._telemetry = telemetry
         self._returner = returner
-        self._recorder = recorder
+        self._accounts = accounts
+        self._outbox = outbox
+        self._turns = Turns()
         self._memory = Memory()
         self._is_working = False
         self._passes: dict[Key, float] = {}
@@ -101,7 +109,7 @@ class Engine:
         """Take note that a Service or routing object of such a namespace and name has changed."""
         for name in names if self._is_working else ():
             for key in self._store.concerned(*name):
-                self._queue.add(key)
+                self._queue.add(key, Lane.AFTER if self._memory.is_back(key) else Lane.NORMAL)
 
     async def run(self, workers: int, complete: asyncio.Event) -> None:
         """Work until cancelled. Some workers serve rollbacks only, so that slow metrics never occupy all of them.
@@ -118,11 +126,13 @@ class Engine:
             self.give_back()
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(URGENT_WORKERS):
-                    group.create_task(self._work(urgent_only=True))
+                group.create_task(self._outbox.run())
+                for number in range(URGENT_WORKERS):
+                    lanes = (Lane.ROLLBACK, Lane.AFTER) if number < AFTERWARDS else (Lane.ROLLBACK,)
+                    group.create_task(self._work(lanes))
                 await complete.wait()
                 for _ in range(workers):
-                    group.create_task(self._work(urgent_only=False))
+                    group.create_task(self._work(ALL_LANES))
         finally:
             self._is_working = False
             self._queue.clear()
@@ -140,9 +150,9 @@ class Engine:
         else:
             self._queue.add(key)
 
-    async def _work(self, *, urgent_only: bool) -> None:
+    async def _work(self, lanes: tuple[Lane, ...]) -> None:
         while True:
-            key = await self._queue.get(urgent_only=urgent_only)
+            key = await self._queue.get(lanes)
             try:
                 if not self._is_left_alone(key):
                     await self._guarded_pass(key)
@@ -208,61 +218,22 @@ class Engine:
             self._hurry(left.uid)  # Of a deleted rollout of this name: ours waits for it.
         case = Case(rollout, replace(seen, recorded=is_recorded(rollout, seen)), self._clock(), self._limits)
         decision = decide(case)
-        if goes_back(decision.verb):
-            # Nothing may keep a rollback waiting: what it has done is written down afterwards.
-            await self._applier.apply(obj, rollout, decision)
-            await self._fill_in(case, notes, now, self._store.get(key).rollout)
-        else:
-            decision = await self._account(case, decision, notes, now)
-            await self._applier.apply(obj, rollout, decision)
+        if not goes_back(decision.verb):
+            decision = await self._accounts.allow(case, decision, notes, now)
+        async with self._turn_to_write(rollout, decision, notes):
+            route = await self._applier.apply(obj, rollout, decision)
+        if goes_back(decision.verb):  # Nothing may keep it waiting: it is written down afterwards.
+            await self._accounts.fill_in(case, notes, now, self._store.get(key).rollout)
         self._telemetry.decided(rollout.status, decision.status)
         notes.note_write(decision.write, seen.route, now)
+        notes.given_back = _guard_if_back(decision, route)
         self._plan_next(key, decision)
 
-    async def _account(self, case: Case, decision: Decision, notes: Notes, seen_at: datetime) -> Decision:
-        """Have the record say what is seen and what will grow; return the decision that this allows."""
-        problem: Exception | None = None
-        if case.seen.recorded is None:
-            try:
-                mark = await self._recorder.catch_up(case.rollout, case.seen, notes, seen_at)
-            except (Gone, Refused, Unavailable) as error:
-                problem = error
-            else:
-                case = replace(case, seen=replace(case.seen, recorded=mark))
-                decision = decide(case) if mark else decision
-        _note_problem(notes, problem)
-        if not grows(case, decision.verb, decision.write.shares if decision.write else None):
-            if case.seen.looked:
-                notes.unrecordable = None
-            return self._held(case, notes) if notes.unrecordable else decision
-        try:
-            if problem:
-                raise problem
-            await self._recorder.announce(case, decision, notes)
-        except (Refused, Unavailable) as error:
-            notes.record_failures += 1
-            notes.unrecordable = hold_for(error, notes.record_failures)
-            if notes.unrecordable is None:
-                raise
-            return self._held(case, notes)
-        notes.unrecordable, notes.record_failures = None, 0
-        return decision
-
-    @staticmethod
-    def _held(case: Case, notes: Notes) -> Decision:
-        """Return the decision where nothing may grow."""
-        return decide(replace(case, seen=replace(case.seen, unrecordable=notes.unrecordable)))
-
-    async def _fill_in(self, case: Case, notes: Notes, seen_at: datetime, stands: Rollout) -> None:
-        """Have the record say what a rollback has come to; it may be too early for it."""
-        if case.seen.recorded is not None and stands.status.attempt == case.rollout.status.attempt:
-            return
-        problem: Exception | None = None
-        try:
-            await self._recorder.catch_up(case.rollout, case.seen, notes, seen_at, ended=stands.status.attempt)
-        except (Conflict, Gone, Refused, Unavailable) as error:
-            problem = error
-        _note_problem(notes, problem)
+    def _turn_to_write(self, rollout: Rollout, decision: Decision, notes: Notes) -> AbstractAsyncContextManager[None]:
+        """Return what has to be held while a decision is carried out: a turn, where it writes and can wait."""
+        writes = decision.write is not None or decision.status is not rollout.status
+        can_wait = not is_urgent(rollout) and not (decision.write and decision.write.outranks)
+        return self._turns.taken(rollout.namespace, notes.interrupt) if writes and can_wait else nullcontext()
 
     def _must_wait(self, key: Key, rollout: Rollout, notes: Notes) -> bool:
         """Whether a race is being waited out, though the other side's write has woken us; people are heard at once."""
@@ -294,7 +265,7 @@ class Engine:
             self._queue.add_after(key, patience)
         elif decision.write or (at is not None and at <= now):
             # Read back what was written, in the lane that the rollout is in.
-            self._queue.add(key, _lane(urgent=is_urgent(rollout)))
+            self._queue.add(key, Lane.AFTER if notes.given_back else _lane(urgent=is_urgent(rollout)))
         elif due := [moment for moment in (at, next_look(rollout, notes, now)) if moment]:
             self._queue.add_after(key, (min(due) - now).total_seconds())
         if notes.unrecorded:
@@ -346,14 +317,12 @@ class Engine:
         self._hurry(key)
 
 
-def _note_problem(notes: Notes, problem: Exception | None) -> None:
-    """Remember why the record lacks something, and say so once."""
-    text = str(problem) if problem else ""
-    if problem and not notes.unrecorded:
-        log.warning("record not written", error=text)
-    elif notes.unrecorded and not problem:
-        log.info("record written again")
-    notes.unrecorded = text
+def _guard_if_back(decision: Decision, route: Route | None) -> str | None:
+    """Return the guard of a route that a rollback's own write has left as it should be."""
+    write = decision.write
+    if write and write.outranks and isinstance(route, Routed) and route.shares == write.shares:
+        return route.guard
+    return None
 
 
 def _lane(*, urgent: bool) -> Lane:

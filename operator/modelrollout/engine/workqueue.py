@@ -16,10 +16,15 @@ from modelrollout.engine.store import Key
 
 
 class Lane(IntEnum):
-    """Which keys go first."""
+    """Which keys go first. `AFTER` is for what is left to write down when a rollback's traffic is back."""
 
     ROLLBACK = 0
     NORMAL = 1
+    AFTER = 2
+
+
+URGENT_ONLY = (Lane.ROLLBACK,)
+ALL_LANES = tuple(Lane)
 
 
 def _one_group(key: Key) -> str:
@@ -56,7 +61,7 @@ class WorkQueue:
         self._delayed_lanes: dict[Key, Lane] = {}
         self._heap: list[tuple[float, int, Key]] = []
         self._tie = itertools.count()
-        self._waiting: dict[Lane, deque[asyncio.Future[None]]] = {last: deque() for last in Lane}
+        self._waiting: dict[tuple[Lane, ...], deque[asyncio.Future[None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, key: Key, lane: Lane = Lane.NORMAL) -> None:
@@ -108,11 +113,10 @@ class WorkQueue:
             self._ready[self._lanes.pop(key)].remove(key)
             self._due_since.pop(key, None)
 
-    async def get(self, *, urgent_only: bool = False) -> Key:
-        """Wait for a due key and take it: the rollback lane first. The taker must call `done`."""
-        lanes = (Lane.ROLLBACK,) if urgent_only else tuple(Lane)
+    async def get(self, lanes: tuple[Lane, ...] = ALL_LANES) -> Key:
+        """Wait for a due key of these lanes and take it, out of the first lane that has one. The taker must call `done`."""
         while (found := self._take(lanes)) is None:
-            await self._news(self._waiting[lanes[-1]])
+            await self._news(self._waiting.setdefault(lanes, deque()))
         self._wake()  # It may have been woken for another key, which somebody else has to take now.
         return found
 
@@ -177,9 +181,9 @@ class WorkQueue:
             raise
 
     def _wake(self) -> None:
-        """Wake one getter of those that serve rollbacks only, and one of the others, if there may be a key for them."""
-        for last, waiting in self._waiting.items():
-            is_any = any(self._ready[lane] for lane in Lane if lane <= last)
+        """Of the getters that wait for the same lanes wake one, if there may be a key for them."""
+        for lanes, waiting in self._waiting.items():
+            is_any = any(self._ready[lane] for lane in lanes)
             while is_any and waiting:
                 woken = waiting.popleft()
                 if not woken.done():  # Else its getter was cancelled, and has not run since.

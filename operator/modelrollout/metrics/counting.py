@@ -1,7 +1,7 @@
 """Events of one version in one window: all of them, and the bad ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple, Protocol
@@ -29,17 +29,20 @@ class Ask(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at one window of one source, by one asker."""
+    """One look at one window of one source, by one asker. `asked` collects the queries, in their order."""
 
     name: str
     source: Batches
     asker: str
     until: datetime
     window: timedelta
+    asked: list[PromQL] = field(default_factory=list)
 
     async def numbers(self, asks: Sequence[Ask]) -> list[float | NoData]:
         """Return the numbers at the window's end, all asked for at once."""
-        found = await self.source.ask(self.asker, [ask.query for ask in asks], self.until)
+        queries = [ask.query for ask in asks]
+        self.asked.extend(queries)
+        found = await self.source.ask(self.asker, queries, self.until)
         return [
             answer if isinstance(answer, NoData) else number_of(answer, self.name, what=ask.what)
             for ask, answer in zip(asks, found, strict=True)
@@ -59,6 +62,10 @@ class Counting(Protocol):
 
     async def read(self, look: Look, total: float | NoData, other: float | NoData) -> Counts | NoData:
         """Return the counts, given the answers in the order of `asks`."""
+        ...
+
+    def each_minute(self) -> tuple[PromQL, PromQL]:
+        """Return how to ask for all and for bad ones in the minute before the time of evaluation."""
         ...
 
 
@@ -89,6 +96,11 @@ class Errors:
         if isinstance(bad, NoData):
             return Counts(requests, 0) if bad.reason is Unknown.NO_DATA else bad
         return _counts(look, self.version, requests, bad)
+
+    def each_minute(self) -> tuple[PromQL, PromQL]:
+        """Return how to ask for all and for bad ones in one minute."""
+        total = queries.each_minute(self.requests)
+        return total, queries.or_none(queries.each_minute(self.errors), total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +136,12 @@ class Slow:
                 f" check that {self.histogram.selector.metric} is a histogram",
             )
         return Counts(requests, max(0, requests - fast))
+
+    def each_minute(self) -> tuple[PromQL, PromQL]:
+        """Return how to ask for all and for slow ones in one minute."""
+        total = queries.each_minute(self._requests)
+        fast = queries.bucket(self.histogram.selector, self.histogram.bound_of(self.threshold))
+        return total, queries.rest(total, queries.each_minute(fast))
 
     @property
     def _requests(self) -> Selector:

@@ -106,6 +106,40 @@ def coverage(selector: Selector, window: timedelta, freshness: timedelta) -> Pro
     return PromQL(f"{seen} / count_over_time(vector(1)[{moments}])")
 
 
+def each_minute(selector: Selector) -> PromQL:
+    """Return how many events the counters had in the minute before the time of evaluation.
+
+    The plain difference, not `increase`: that one extrapolates from the samples inside a window, and with one each 15 s
+    a minute's counts would vary by a third too much. A counter that was reset says nothing of that minute.
+    """
+    return PromQL(f"sum(({selector} - {selector} offset 1m) >= 0)")
+
+
+def or_none(expression: PromQL, beside: PromQL) -> PromQL:
+    """Return the expression, and 0 where only `beside` has a value: a series of errors is born with the first."""
+    return PromQL(f"({expression} or {beside} * 0)")
+
+
+def rest(total: PromQL, part: PromQL) -> PromQL:
+    """Return what is left of `total` without `part`, never below 0."""
+    return PromQL(f"clamp_min({total} - {part}, 0)")
+
+
+def positive(expression: PromQL) -> PromQL:
+    """Return the expression where it is above 0."""
+    return PromQL(f"({expression} > 0)")
+
+
+def square_share(part: PromQL, total: PromQL) -> PromQL:
+    """Return the square of `part` over `total`, where that is above 0."""
+    return PromQL(f"{part} ^ 2 / {positive(total)}")
+
+
+def over_minutes(what: Literal["sum", "count"], expression: PromQL, span: timedelta) -> PromQL:
+    """Return the sum over the minutes of a span up to the time of evaluation, or how many have a value."""
+    return PromQL(f"{what}_over_time(({expression})[{_span(span)}:1m])")
+
+
 def bounds(histogram: Selector, window: timedelta) -> PromQL:
     """Return one series for each bucket bound that the histogram had in the window, in its label `le`."""
     return PromQL(f"group by (le) (last_over_time({histogram.suffixed('_bucket')}[{_span(window)}]))")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -9,7 +10,19 @@ import structlog
 from modelrollout.api.fields import render_duration
 from modelrollout.api.gates import Gate, Value
 from modelrollout.api.metrics import Metrics
-from modelrollout.core.evidence import Answer, Counted, Gap, Measured, NoData, Question, Track, Unknown
+from modelrollout.core.evidence import (
+    Answer,
+    Asked,
+    Counted,
+    Gap,
+    Measured,
+    Minutes,
+    NoData,
+    Question,
+    Track,
+    Unknown,
+    digest_of_queries,
+)
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import Blocked
 from modelrollout.engine.ports import Clock
@@ -18,7 +31,8 @@ from modelrollout.metrics.answers import number_of
 from modelrollout.metrics.batches import Batches
 from modelrollout.metrics.clocks import SourceClock
 from modelrollout.metrics.config import SourceConfig
-from modelrollout.metrics.counting import Ask, Look, ask_age, counting_of, judged_series, staleness
+from modelrollout.metrics.counting import Ask, Counting, Look, ask_age, counting_of, judged_series, staleness
+from modelrollout.metrics.history import SPAN, minutes_of
 from modelrollout.metrics.presets import Signals, signals_of
 from modelrollout.metrics.prometheus import OnCall, PrometheusSource
 from modelrollout.metrics.queries import PromQL
@@ -110,8 +124,20 @@ class Sources:
             return problem
         look = self._look(name, question.candidate, question.until, question.until - question.since)
         if gate.value is not None:
-            return await _measured(look, gate.name, gate.value)
-        return await _counted(look, question, self._configs[name].namespace_label)
+            answer: Answer = await _measured(look, gate.name, gate.value)
+        else:
+            answer = await self._counts(look, question)
+        return replace(answer, asked=Asked(question.since, question.until, digest_of_queries(look.asked)))
+
+    async def _counts(self, look: Look, question: Question) -> Answer:
+        label, before = self._configs[look.name].namespace_label, question.before
+        if before is None:
+            return await _counted(look, question, label)
+        hour = self._look(look.name, question.candidate, before.until, SPAN)
+        counting = counting_of(question.gate, "baseline", signals_of(question.metrics, before.baseline, label))
+        limit = self._configs[look.name].timeout / 2
+        answer, history = await asyncio.gather(_counted(look, question, label), _within(limit, hour, counting))
+        return replace(answer, history=history) if isinstance(answer, Counted) else answer
 
     def _look(self, name: str, candidate: Track, until: datetime, window: timedelta) -> Look:
         asker = f"{candidate.namespace}/{candidate.route_name}"
@@ -138,6 +164,7 @@ def _missing(gate: Gate, signals: Signals, config: SourceConfig) -> Blocked | No
 
 
 async def _measured(look: Look, gate: str, value: Value) -> Measured | NoData:
+    look.asked.append(PromQL(value.query))
     found = await look.source.ask_alone(PromQL(value.query), look.until)
     number = found if isinstance(found, NoData) else number_of(found, look.name, what=f"the query of gate {gate}")
     return number if isinstance(number, NoData) else Measured(number)
@@ -164,6 +191,17 @@ async def _counted(look: Look, question: Question, label: str | None) -> Counted
     if stale := staleness(look, series, age, question.freshness):
         return stale
     return compared if isinstance(compared, NoData) else Counted(judged, compared)
+
+
+async def _within(limit: timedelta, hour: Look, counting: Counting) -> Minutes | NoData:
+    """Ask for what is good to know: what decides is not kept waiting for it."""
+    try:
+        async with asyncio.timeout(limit / timedelta(seconds=1)):
+            return await minutes_of(hour, counting)
+    except TimeoutError:
+        return NoData(
+            Unknown.TIMED_OUT, f"source {hour.name} did not tell of the hour before in {render_duration(limit)}"
+        )
 
 
 def _compared(gate: Gate, found: Counts | NoData) -> Counts | NoData | None:

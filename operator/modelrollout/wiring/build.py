@@ -19,8 +19,10 @@ from modelrollout.cluster.lease import Terms
 from modelrollout.cluster.server import ApiServer, connect
 from modelrollout.cluster.world import World
 from modelrollout.core.case import Limits
+from modelrollout.engine.accounts import Accounts
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
+from modelrollout.engine.outbox import Outbox
 from modelrollout.engine.ports import Unavailable
 from modelrollout.engine.recorder import Recorder
 from modelrollout.engine.returner import Returner
@@ -166,17 +168,19 @@ def _engine(
         grpc_route=grpcroute_driver(kubernetes, gateways),
         traefik_service=traefikservice_driver(kubernetes),
     )
+    outbox = Outbox(kubernetes)
     return Engine(
         store=store,
         queue=queue,
         observer=Observer(drivers=drivers, source=sources, cluster=kubernetes),
-        applier=Applier(drivers=drivers, cluster=kubernetes, store=store),
+        applier=Applier(drivers=drivers, cluster=kubernetes, store=store, outbox=outbox),
         cluster=kubernetes,
         clock=now,
         limits=Limits(settings.min_interval, settings.status_refresh),
         telemetry=metrics,
         returner=Returner(drivers=drivers, cluster=kubernetes),
-        recorder=Recorder(kubernetes),
+        accounts=Accounts(Recorder(kubernetes)),
+        outbox=outbox,
     )
 
 

@@ -1,7 +1,6 @@
 """The process: what the command line says, what runs side by side, and how it ends."""
 
 import asyncio
-import gc
 import logging
 import signal
 import sys
@@ -17,6 +16,7 @@ from pydantic_settings import CliApp, SettingsError
 from modelrollout import __version__
 from modelrollout.engine.ports import Gone, Refused, Unavailable
 from modelrollout.wiring.build import Parts, build, identity_of, served_kinds
+from modelrollout.wiring.collector import ShortCollections
 from modelrollout.wiring.handlers import kopf_settings
 from modelrollout.wiring.health import serve
 from modelrollout.wiring.kinds import until_more_are_served
@@ -38,10 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValidationError, SettingsError) as error:
         return _refuse(_explain(error))
     set_up_logging(settings.log_format, settings.log_level)
-    # Imports leave most of all objects behind, for good. Looking through them again and again stopped the loop for
-    # up to 80 ms at a time (docs/benchmarks.md), now and then in the middle of a rollback.
-    gc.collect()
-    gc.freeze()
+    ShortCollections().begin()
     try:
         asyncio.run(run(settings))
     except (Unavailable, Refused, Gone) as error:

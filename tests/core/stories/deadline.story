@@ -5,7 +5,7 @@ As many errors as are allowed are no evidence either way: the time runs out, and
 15:47:00      route: v1 100%, 100% copied to v2
 15:47:00      phase: Shadow
 15:47:00  v2 fails 1% of its requests
-17:17:00      Held: DeadlineExceeded: stage shadow (100% copied) has not passed in 1h after its minimum: gate errors: 2625 of 262500 requests failed (1%), allowed is 1%; odds for it 0.0087:1 of 20:1, about 19611 more good requests are needed. control.resume gives it as much time again, control.rollback goes back Runbook: https://runbooks/fraud
+17:17:00      Held: DeadlineExceeded: stage shadow (100% copied) has not passed in 1h after its minimum: gate errors: 2625 of 262500 requests failed (1%), allowed is 1%; odds for it 0.0087:1 of 20:1, about 19611 more good requests are needed, and with as many bad ones as so far it will not pass. control.resume gives it as much time again, control.rollback goes back Runbook: https://runbooks/fraud
 17:17:00      phase: Held
 17:40:00  sam asks for resume: give it more time
 17:40:00      CommandHandled: control.resume by sam (give it more time): resumed

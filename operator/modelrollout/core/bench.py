@@ -1,0 +1,85 @@
+"""What every kind of gate is judged by, and the form in which each says what it found."""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+
+from modelrollout.api.gates import Gate
+from modelrollout.api.status import GateStatus, Tally, Verdict
+from modelrollout.core.dispersion import INDEPENDENT, Dispersion
+from modelrollout.core.evidence import Asked, Unknown
+from modelrollout.core.outlook import Weighed, eta_text, evidence_of
+
+ALPHA_ROLLBACK = 0.01
+BROKEN = Weighed(1.0, 0.0)
+_SETTLED = {Verdict.PASS: Weighed(0.0, 1.0), Verdict.FAIL: BROKEN}
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a gate is judged by, beside the answer.
+
+    `limits` is the number of limits that all gates of the step set: rolling back when any one is broken, each
+    has to be that much surer. `stored` is the gate's last status in this step, if it has one. A window is short
+    while it may well hold no sample, so that its emptiness says nothing. Evidence is divided by `dispersion`.
+    """
+
+    min_requests: int
+    limits: int
+    warming_until: datetime | None
+    earlier: tuple[Tally, ...]
+    stored: GateStatus | None
+    now: datetime
+    is_window_short: bool = False
+    dispersion: Dispersion = INDEPENDENT
+    asked: Asked | None = None
+
+    @property
+    def fail_threshold(self) -> float:
+        """The ln E at which a limit counts as broken (Bonferroni over the step's limits)."""
+        return math.log(self.limits / ALPHA_ROLLBACK)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A verdict, its word and its sentence, and how far the gate is from others where that was weighed."""
+
+    verdict: Verdict
+    reason: str
+    message: str
+    weighed: Weighed | None = None
+
+
+def warming(bench: Bench) -> Finding:
+    """Return that it is too early to judge."""
+    until = f"{bench.warming_until:%H:%M:%S} UTC" if bench.warming_until else "soon"
+    return Finding(Verdict.UNKNOWN, Unknown.WARMING_UP, f"requests before {until} do not count: caches warm up")
+
+
+def status_of(
+    gate: Gate,
+    bench: Bench,
+    finding: Finding,
+    *,
+    value: str | None = None,
+    limit: str | None = None,
+    samples: int | None = None,
+    tally: Tally | None = None,
+) -> GateStatus:
+    """Return what status shows of a finding."""
+    weighed = finding.weighed or _SETTLED.get(finding.verdict)
+    evidence = evidence_of(weighed, bench.asked, tally, bench.dispersion, bench.now)
+    when = eta_text(evidence, tally, bench.now) if tally and evidence.eta else ""
+    return GateStatus(
+        name=gate.name,
+        verdict=finding.verdict,
+        reason=str(finding.reason),
+        message=f"{finding.message}{when}"[:1024],
+        value=value,
+        limit=limit,
+        samples=samples,
+        evaluated_at=bench.now,
+        evidence=evidence,
+        tally=tally,
+        earlier=list(bench.earlier),
+    )

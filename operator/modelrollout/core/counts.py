@@ -1,0 +1,233 @@
+"""Counts of requests to a verdict: evidence against the limits, and for them."""
+
+import math
+from dataclasses import replace
+from typing import assert_never
+
+from modelrollout.api.fields import render_share
+from modelrollout.api.gates import ErrorRate, Gate, Latency, Value
+from modelrollout.api.status import GateStatus, Tally, Verdict
+from modelrollout.core.bench import BROKEN, Bench, Finding, status_of, warming
+from modelrollout.core.evidence import Counted, Unknown
+from modelrollout.core.outlook import Weighed, clean_requests_missing, multiple_text, requests_missing, together
+from modelrollout.core.power import smallest_detectable
+from modelrollout.core.stats import (
+    Counts,
+    Pair,
+    is_catastrophe,
+    log_evidence_above,
+    log_evidence_below,
+    log_evidence_increase,
+)
+
+ALPHA_PROMOTE = 0.05
+PASS_THRESHOLD = math.log(1 / ALPHA_PROMOTE)
+CATASTROPHE = "Catastrophe"
+BASELINE_TOO = "BaselineAlsoFailing"
+# A window's edges are extrapolated by up to a scrape, so a count may come back a little smaller.
+SHRINK_ALLOWED = 0.1
+SHRINK_ALLOWED_COUNT = 20
+
+
+def judge_counts(gate: Gate, counted: Counted, bench: Bench) -> GateStatus:
+    """Return the verdict on the gate's limits. Pass and Fail may be looked at any number of times (Ville)."""
+    tally = Tally(
+        total=counted.candidate.total,
+        bad=counted.candidate.bad,
+        baseline_total=counted.baseline.total if counted.baseline else 0,
+        baseline_bad=counted.baseline.bad if counted.baseline else 0,
+    )
+    finding = (
+        _catastrophe(gate, counted)
+        or _shrunk(tally, bench)
+        or (warming(bench) if bench.warming_until else None)
+        or _weigh(gate, counted, tally, bench)
+    )
+    absolute, increase, what = _limits(gate)
+    most = [f"at most {render_share(absolute)} {what}"] if absolute is not None else []
+    more = [f"at most {render_share(increase)} more than the baseline"] if increase is not None else []
+    limit = ", ".join(most + more)
+    share = render_share(tally.bad / tally.total) if tally.total else None
+    kept = None if bench.warming_until else tally
+    return status_of(gate, bench, finding, value=share, limit=limit, samples=tally.total, tally=kept)
+
+
+def _catastrophe(gate: Gate, counted: Counted) -> Finding | None:
+    """Armed from the first request, warm-up included, but for errors only: slow is not broken."""
+    if gate.error_rate is None or not is_catastrophe(counted.candidate):
+        return None
+    counts = f"{counted.candidate.bad} of the candidate's {counted.candidate.total} requests failed"
+    if counted.baseline and is_catastrophe(counted.baseline):
+        both = (
+            f"{counts}, and {counted.baseline.bad} of the baseline's {counted.baseline.total}: look at what they share"
+        )
+        return Finding(Verdict.UNKNOWN, BASELINE_TOO, both, BROKEN)
+    return Finding(Verdict.FAIL, CATASTROPHE, f"{counts}: half or more, no test is needed")
+
+
+def _shrunk(tally: Tally, bench: Bench) -> Finding | None:
+    before = bench.stored.tally if bench.stored else None
+    if before is None or tally.total >= before.total * (1 - SHRINK_ALLOWED) - SHRINK_ALLOWED_COUNT:
+        return None
+    return Finding(
+        Verdict.UNKNOWN,
+        Unknown.COUNTS_SHRANK,
+        f"{tally.total} requests now, {before.total} before: Prometheus has lost data, evidence starts again",
+    )
+
+
+def _weigh(gate: Gate, counted: Counted, tally: Tally, bench: Bench) -> Finding:
+    """Weigh evidence against the limits over the stage's steps, and for them in this step alone."""
+    findings = []
+    absolute, increase, what = _limits(gate)
+    if absolute is not None:
+        findings.append(_weigh_absolute(absolute, what, tally, bench))
+    if increase is not None:
+        findings.append(_weigh_increase(gate, counted, tally, bench))
+    weighed = together([f.weighed for f in findings if f.weighed])  # Nothing was weighed where nothing is compared.
+    for verdict in (Verdict.FAIL, Verdict.UNKNOWN):
+        if worst := next((f for f in findings if f.verdict is verdict), None):
+            return replace(worst, weighed=weighed)
+    return Finding(Verdict.PASS, findings[0].reason, "; ".join(f.message for f in findings), weighed)
+
+
+def _weigh_absolute(limit: float, what: str, tally: Tally, bench: Bench) -> Finding:
+    now = Counts(tally.total, tally.bad)
+    steps = [*bench.earlier, tally]
+    phi = bench.dispersion.factor
+    against = sum(log_evidence_above(Counts(t.total, t.bad), limit, phi) for t in steps)
+    shown = (
+        f"{tally.bad} of {tally.total} requests {what} ({_share(now)}), allowed is {render_share(limit)}{_bursts(phi)}"
+    )
+    if against >= bench.fail_threshold:
+        baseline = sum(log_evidence_above(Counts(t.baseline_total, t.baseline_bad), limit, phi) for t in steps)
+        if baseline >= bench.fail_threshold:
+            both = f"{shown}; the baseline too: {tally.baseline_bad} of {tally.baseline_total}. Look at what they share"
+            return Finding(Verdict.UNKNOWN, BASELINE_TOO, both, BROKEN)
+        return Finding(Verdict.FAIL, "AboveLimit", f"{shown}; odds against it {_odds(against)}", BROKEN)
+    in_favour = log_evidence_below(now, limit, phi)
+    missing = requests_missing(now, limit, in_favour, PASS_THRESHOLD, phi)
+    lacking = max(0, bench.min_requests - tally.total)
+    weighed = Weighed(
+        against / bench.fail_threshold,
+        min(in_favour / PASS_THRESHOLD, tally.total / bench.min_requests),
+        None if missing is None else max(missing, lacking),
+    )
+    if lacking:
+        return replace(_need_requests(tally.total, "candidate", bench), weighed=weighed)
+    if in_favour >= PASS_THRESHOLD:
+        return Finding(Verdict.PASS, "BelowLimit", f"{shown}; odds for it {_odds(in_favour)}", weighed)
+    clean = clean_requests_missing(now, limit, PASS_THRESHOLD, phi)
+    needed = f"about {clean} more good requests are needed{_at_this_share(clean, missing)}"
+    text = f"{shown}; odds for it {_odds(in_favour)} of 20:1, {needed}"
+    return Finding(Verdict.UNKNOWN, Unknown.NEED_EVIDENCE, text, weighed)
+
+
+def _at_this_share(clean: int, missing: int | None) -> str:
+    if missing is None:
+        return ", and with as many bad ones as so far it will not pass"
+    return f", {missing} if as many are bad as so far" if missing > clean else ""
+
+
+def _weigh_increase(gate: Gate, counted: Counted, tally: Tally, bench: Bench) -> Finding:
+    other_limit, increase, what = _limits(gate)
+    detect, phi = _detect_of(gate), bench.dispersion.factor
+    if increase is None:
+        raise ValueError(f"gate {gate.name!r} compares nothing")
+    if counted.baseline is None:
+        nothing = "the baseline has no live requests to compare with; compared while it had"
+        return Finding(Verdict.PASS, "NothingToCompare", nothing)
+    steps = [Pair(Counts(t.total, t.bad), Counts(t.baseline_total, t.baseline_bad)) for t in (*bench.earlier, tally)]
+    against = log_evidence_increase(steps, increase, phi)
+    shown = (
+        f"{what}: candidate {tally.bad} of {tally.total} ({_share(counted.candidate)}), baseline"
+        f" {tally.baseline_bad} of {tally.baseline_total} ({_share(counted.baseline)}), allowed is"
+        f" {render_share(increase)} more{_bursts(phi)}"
+    )
+    if against >= bench.fail_threshold:
+        return Finding(Verdict.FAIL, "WorseThanBaseline", f"{shown}; odds against it {_odds(against)}", BROKEN)
+    # Without a single bad request on either side E is exactly 1: no evidence.
+    is_clear = against <= 1e-9
+    caught = smallest_detectable(steps, increase, bench.fail_threshold, phi)
+    times = (
+        _times_more(caught, detect, increase) if any(pair.candidate.bad or pair.baseline.bad for pair in steps) else 1.0
+    )
+    lacking = [max(0, bench.min_requests - count) for count in (tally.total, tally.baseline_total)]
+    weighed = Weighed(
+        towards_fail=against / bench.fail_threshold,
+        towards_pass=min(
+            1.0 if is_clear else 0.99, min(tally.total, tally.baseline_total) / bench.min_requests, 1 / times
+        ),
+        needed=max(lacking[0], _more(tally.total, times)) if is_clear and times < math.inf else None,
+        needed_baseline=max(lacking[1], _more(tally.baseline_total, times)) if times < math.inf else lacking[1],
+        detectable=caught,
+    )
+    for count, whose in ((tally.total, "candidate"), (tally.baseline_total, "baseline")):
+        if count < bench.min_requests:
+            return replace(_need_requests(count, whose, bench), weighed=weighed)
+    if not is_clear:
+        hint = f"{shown}; odds against it {_odds(against)}: neither refuted nor confirmed, more requests are needed"
+        return Finding(Verdict.UNKNOWN, Unknown.NEED_EVIDENCE, hint, weighed)
+    if times > 1:
+        seen = f"one of {multiple_text(caught)}" if caught else "none"
+        hint = f"{shown}; no evidence against it, but of regressions {seen} would have been seen by now, {detect:g}x is asked for"
+        return Finding(Verdict.UNKNOWN, Unknown.NEED_EVIDENCE, hint, weighed)
+    return Finding(Verdict.PASS, "NoWorseThanBaseline", f"{shown}; {_silence(caught, other_limit, bench)}", weighed)
+
+
+def _times_more(caught: float | None, detect: float | None, increase: float) -> float:
+    """Return how many times the requests it takes to see a regression of `detect`: they grow as its excess squared."""
+    if detect is None or (caught is not None and caught <= detect):
+        return 1.0
+    return ((caught - 1 - increase) / (detect - 1 - increase)) ** 2 if caught else math.inf
+
+
+def _more(count: int, times: float) -> int:
+    return math.ceil(count * (times - 1))
+
+
+def _silence(caught: float | None, other_limit: float | None, bench: Bench) -> str:
+    """Return what it is worth that nothing speaks against the candidate."""
+    if caught:
+        return f"no evidence against it, and a regression of {multiple_text(caught)} would have been seen by now"
+    decides = (
+        f"the limit of {render_share(other_limit)}" if other_limit else f"the minimum of {bench.min_requests} requests"
+    )
+    return f"too few bad requests of the baseline to compare with: {decides} decides"
+
+
+def _need_requests(count: int, whose: str, bench: Bench) -> Finding:
+    message = f"{count} of {bench.min_requests} requests of the {whose} are in"
+    return Finding(Verdict.UNKNOWN, Unknown.NEED_REQUESTS, message)
+
+
+def _limits(gate: Gate) -> tuple[float | None, float | None, str]:
+    match gate.kind:
+        case ErrorRate(max=highest, max_increase=increase):
+            return highest, increase, "failed"
+        case Latency(threshold=threshold, max_above=highest, max_increase=increase):
+            return highest, increase, f"took longer than {threshold.total_seconds():g}s"
+        case Value():
+            raise ValueError(f"gate {gate.name!r} counts no requests, but requests were counted")
+        case other:
+            assert_never(other)
+
+
+def _detect_of(gate: Gate) -> float | None:
+    limits = gate.error_rate or gate.latency
+    return limits.detect if limits else None
+
+
+def _share(counts: Counts) -> str:
+    return render_share(counts.bad / counts.total) if counts.total else "none"
+
+
+def _bursts(dispersion: float) -> str:
+    return f" (they come in bursts: each weighs {dispersion:.3g} times less)" if dispersion >= 1.5 else ""
+
+
+def _odds(log_evidence: float) -> str:
+    """Print E as odds; beyond a million to one nobody reads the digits."""
+    if log_evidence > math.log(1e6):
+        return "over 1000000:1"
+    return f"{math.exp(log_evidence):.2g}:1" if log_evidence < math.log(10) else f"{math.exp(log_evidence):.0f}:1"

@@ -1,0 +1,71 @@
+"""Events on their way to the API server: posted in the order of their happening, never in the way of a pass.
+
+They are half of what a rollback asks of the API server. When many rollouts go back at once, their routes come first.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import structlog
+
+from modelrollout.core.events import Event
+from modelrollout.engine.ports import Cluster, Conflict, Gone, Refused, Unavailable
+
+log = structlog.get_logger(__name__)
+
+MOST_WAITING = 10_000
+POSTED_AT_ONCE = 2
+LAST_WORDS = 1.0
+"""Seconds that events which still wait at the end are given."""
+
+
+class Outbox:
+    """Posts what it is told; an event that cannot be posted is logged and is no reason to fail anything."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._waiting: asyncio.Queue[tuple[Mapping[str, Any], Event]] = asyncio.Queue(MOST_WAITING)
+
+    def tell(self, obj: Mapping[str, Any], events: Iterable[Event]) -> None:
+        """Log the events, and have them posted about the object."""
+        about = {key: obj[key] for key in ("apiVersion", "kind", "metadata") if key in obj}
+        for event in events:
+            say = log.warning if event.type == "Warning" else log.info
+            say(event.note, reason=event.reason)
+            try:
+                self._waiting.put_nowait((about, event))
+            except asyncio.QueueFull:
+                log.warning("event not posted", reason=event.reason, error=f"{MOST_WAITING} others wait already")
+
+    async def run(self) -> None:
+        """Post until cancelled; what waits then has a second to go out."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(POSTED_AT_ONCE):
+                    group.create_task(self._post_all())
+        finally:
+            await self._say_last_words()
+
+    async def _post_all(self) -> None:
+        while True:
+            about, event = await self._waiting.get()
+            try:
+                await self._post(about, event)
+            finally:
+                self._waiting.task_done()
+
+    async def _post(self, about: Mapping[str, Any], event: Event) -> None:
+        try:
+            await self._cluster.post_event(about, event)
+        except (Conflict, Gone, Refused, Unavailable) as error:
+            name = about["metadata"].get("name")
+            log.warning("event not posted", name=name, reason=event.reason, error=str(error))
+
+    async def _say_last_words(self) -> None:
+        try:
+            async with asyncio.timeout(LAST_WORDS):
+                while not self._waiting.empty():
+                    await self._post(*self._waiting.get_nowait())
+        except TimeoutError:
+            log.warning("events not posted", count=self._waiting.qsize())
