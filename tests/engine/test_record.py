@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from modelrollout.core.chain import hash_of, verify
@@ -30,7 +31,7 @@ def records_fail(error: Exception) -> Callable[[Call], None]:
     return fail
 
 
-def segments(stage: Stage) -> list[dict]:
+def segments(stage: Stage) -> list[dict[str, Any]]:
     return [one for record in stage.api.records() for one in record["status"]["segments"]]
 
 

@@ -223,6 +223,9 @@ class Segment(Model):
     )
 
 
+_IN_ORDER = "self.all(s, s.seq < size(self) && self[s.seq].seq == s.seq)"
+_IN_ORDER_SENTENCE = "segments stand in order: give each the number of its place, from 0"
+
 Segments = Annotated[
     list[Segment],
     Field(
@@ -235,10 +238,9 @@ Segments = Annotated[
                     "size(self) >= size(oldSelf)",
                     "segments are never taken away: add another one to say more",
                 ),
-                rule(
-                    "self.all(s, s.seq < size(self) && self[s.seq].seq == s.seq)",
-                    "segments stand in order: give each the number of its place, from 0",
-                ),
+                rule(_IN_ORDER, _IN_ORDER_SENTENCE),
+                # The same once more as a rule on a change: a map whose items only change places counts as unchanged.
+                rule(f"size(oldSelf) >= 0 && {_IN_ORDER}", _IN_ORDER_SENTENCE),
             ),
         },
     ),
