@@ -204,6 +204,10 @@ class Case:
         self.until("over", lambda: self.status().get("phase") in OVER, within)
         return str(self.status()["phase"])
 
+    def until_recorded(self) -> None:
+        """Return once status says that the shares, and the end of the attempt, are written down."""
+        self.until("recorded", lambda: "record" in self.status()["route"])
+
     def is_over_with_restarts(self) -> bool:
         """Return whether it is over; start an operator that has ended again, as Kubernetes does, twice a second."""
         if time.monotonic() > self._looked_at + 0.5:

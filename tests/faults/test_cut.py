@@ -55,6 +55,7 @@ def golden(ground: Ground) -> dict[Story, tuple[dict[str, Any], int, Counter[str
             case.apply()
             case.start_operator()
             case.until_over()
+            case.until_recorded()
             case.until_quiet()
             found[story] = case.world(), len(case.proxy.writes), kinds(case.events())
     return found
@@ -85,6 +86,7 @@ def test_killed_at_any_write_it_ends_in_the_same_world(ground, golden, story, mo
             if kill.killed_at:
                 case.restart_operator()
             case.until_over()
+            case.until_recorded()
             case.until_quiet()
 
             assert case.world() == world, f"killed at {kill.killed_at}"
