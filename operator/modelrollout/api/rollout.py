@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from modelrollout.api.consent import Approval, Windows
 from modelrollout.api.fields import (
     NAME_REMEDY,
     Drain,
@@ -19,12 +20,11 @@ from modelrollout.api.fields import (
     rule,
     rules,
 )
-from modelrollout.api.gates import Gates, OnFail
-from modelrollout.api.metrics import Metrics
+from modelrollout.api.gates import MAX_STAGES, Gates, OnFail
+from modelrollout.api.metrics import HTTP_PRESETS, Metrics
+from modelrollout.api.options import PromoteOn
 from modelrollout.api.traffic import Traffic
 from modelrollout.api.versions import ModelVersion
-
-MAX_STAGES = 20
 
 MAX_WEIGHTS = 20
 
@@ -32,7 +32,18 @@ MAX_GATE_TEXT = 65_536
 """Characters of all queries and runbook addresses together: etcd takes no object above 1.5 MiB, status included, and
 the API server would answer 500 to it."""
 
-_GATE_TEXT = "(has(g.value) ? g.value.query.size() : 0) + (has(g.runbookURL) ? g.runbookURL.size() : 0)"
+
+def _series_text(at: str) -> str:
+    """Return how CEL counts the characters of a series at this path."""
+    return (
+        f"{at}.metric.size() + (has({at}.matchers) ? {at}.matchers.map(m, m.label.size() + m.value.size()).sum() : 0)"
+    )
+
+
+_GATE_TEXT = (
+    "(has(g.value) ? g.value.query.size() : 0) + (has(g.runbookURL) ? g.runbookURL.size() : 0)"
+    f" + (has(g.ratio) ? {_series_text('g.ratio.bad')} + {_series_text('g.ratio.total')} : 0)"
+)
 
 
 class Risk(StrEnum):
@@ -93,7 +104,11 @@ class Stage(Model):
             rule(
                 "[has(self.shadow), has(self.canary), has(self.full)].filter(given, given).size() == 1",
                 "give exactly one of shadow, canary and full: a stage is one of them",
-            )
+            ),
+            rule(
+                "!has(self.gates) || self.gates.all(g, !has(g.stages))",
+                "a gate of a stage is judged in that stage alone: remove its stages, or move it to spec.gates",
+            ),
         )
     )
 
@@ -105,6 +120,11 @@ class Stage(Model):
         None, description="Shortest time in this stage, for a canary at each weight; 5m when left out."
     )
     gates: Gates | None = Field(None, description="Gates of this stage alone, on top of spec.gates.")
+    approval: Approval | None = Field(
+        None,
+        description="Who has to agree before the stage begins. With risk high one person has to before live traffic, also"
+        " when left out.",
+    )
 
 
 Stages = Annotated[
@@ -143,6 +163,11 @@ class Analysis(Model):
         ge=20,
         le=10_000_000,
         description="Requests of each version below which no gate passes; 300 when left out.",
+    )
+    promote_on: PromoteOn = Field(
+        PromoteOn.EVIDENCE,
+        description="What passes a gate on counted requests: Evidence that its limit is kept (when left out), or NoBreach:"
+        " minRequests are in and the numbers keep the limit, which lets far more bad versions pass.",
     )
     ingest_delay: Duration | None = Field(
         None,
@@ -202,15 +227,21 @@ class ModelRolloutSpec(Model):
                 "a stage's gate has the name of one in spec.gates: give it a name of its own",
             ),
             rule(
-                "!has(self.traffic.grpcRoute) || self.metrics.preset != 'traefik'",
-                "preset traefik counts HTTP statuses, and a gRPC call that fails has status 200: with traffic.grpcRoute write"
-                " preset: custom and name your server's own metrics",
+                "!has(self.gates) || self.gates.all(g, !has(g.stages) || g.stages.all(n, has(self.stages) ?"
+                " self.stages.exists(s, s.name == n) : n in ['shadow', 'canary', 'full']))",
+                "a gate's stages name a stage that the plan does not have: write names of spec.stages; of a default plan they"
+                " are shadow, canary and full",
+            ),
+            rule(
+                f"!has(self.traffic.grpcRoute) || !(self.metrics.preset in {list(HTTP_PRESETS)})",
+                "this preset counts HTTP statuses, and a gRPC call that fails has status 200: with traffic.grpcRoute write"
+                " the model server's preset, or preset: custom and name your server's own metrics",
             ),
             rule(
                 f"(has(self.gates) ? self.gates.map(g, {_GATE_TEXT}).sum() : 0) + (has(self.stages) ?"
                 f" self.stages.map(s, has(s.gates) ? s.gates.map(g, {_GATE_TEXT}).sum() : 0).sum() : 0)"
                 f" <= {MAX_GATE_TEXT}",
-                f"the queries and runbook addresses of all gates have more than {MAX_GATE_TEXT} characters together:"
+                f"the queries, matchers and runbook addresses of all gates have more than {MAX_GATE_TEXT} characters together:"
                 " write shorter ones, for example by recording rules in Prometheus",
             ),
         )
@@ -234,6 +265,9 @@ class ModelRolloutSpec(Model):
     stages: Stages | None = Field(None, description="The plan; the default plan of the risk when left out.")
     gates: Gates | None = Field(
         None, description="Gates of every stage; one named errors (max 2%, maxIncrease 25%) when left out."
+    )
+    windows: Windows | None = Field(
+        None, description="Times in which weights may grow; always when left out. Rolling back needs none."
     )
     analysis: Analysis = Field(Analysis(), description="How the gates are judged.")
     rollback: Rollback = Field(Rollback(), description="How the way back is kept open.")

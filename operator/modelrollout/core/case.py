@@ -10,6 +10,7 @@ from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import Attempt, Command, GateStatus, ModelRolloutStatus, Outcome, Phase, VersionStatus
 from modelrollout.api.traffic import Traffic
 from modelrollout.core.gates import is_lost
+from modelrollout.core.panel import acts
 from modelrollout.core.plan import Plan, Policy, Step
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import (
@@ -56,8 +57,9 @@ class Observed:
     `capabilities` is `None` where nobody asked: they matter before an attempt starts. `gates` are the latest verdicts; `looked` says whether they were measured in this very pass: only then may
     anything be promoted on them. `unseen` is time of the step that nobody looked at, not yet in status. `skew` is how
     far this clock is ahead of the API server's, `None` where that is not known. `contested`: another process undoes
-    what is written, under the operator's own name. `recorded` is where the route's shares are written down, `None` where
-    they are not; `unrecordable` is why nothing may grow, where its record cannot be written.
+    what is written, under the operator's own name. `frozen`: why the administrator lets no weight grow, `None` where
+    weights may. `recorded` is where the route's shares are written down, `None` where they are not; `unrecordable` is
+    why nothing may grow, where its record cannot be written.
     """
 
     route: Route
@@ -75,6 +77,7 @@ class Observed:
     contested: bool = False
     recorded: Mark | None = None
     unrecordable: Blocked | None = None
+    frozen: str | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,11 @@ class Case:
         """The note that the route carries under this rollout's name, whoever's it is."""
         return way_back_in(self.seen.route)
 
+    @cached_property
+    def acting(self) -> tuple[GateStatus, ...]:
+        """The verdicts that matter to the rollout: warnings and dry runs are only written down."""
+        return tuple(gate for gate in self.seen.gates if acts(gate))
+
     @property
     def has_traffic(self) -> bool:
         """Whether the candidate should have requests or copies."""
@@ -173,10 +181,21 @@ class Case:
         if self.attempt is None:
             return timedelta(0)
         known = (self.attempt.blind_for or timedelta(0)) + self.seen.unseen
-        lost, gates = self.attempt.metrics_lost_since, self.seen.gates
+        lost, gates = self.attempt.metrics_lost_since, self.acting
         if lost is None or not gates or any(is_lost(gate) for gate in gates):
             return known
         return known + max(timedelta(0), self.now - lost)
+
+    @property
+    def is_advanced(self) -> bool:
+        """Whether a person has ended the present step's minimum, now or in an earlier pass."""
+        return Command.ADVANCE in self.taken or bool(self.attempt and self.attempt.advanced)
+
+    @property
+    def overrides_gates(self) -> bool:
+        """Whether a person asks in this very pass to go on without the gates' evidence."""
+        asked = self.status.control.advance if self.status.control else None
+        return Command.ADVANCE in self.taken and asked is not None and asked.override_gates
 
     @property
     def retained_until(self) -> datetime | None:

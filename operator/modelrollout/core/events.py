@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from modelrollout.api.status import Attempt, Condition, ModelRolloutStatus, Outcome, Verdict
+from modelrollout.api.options import GateEffect
+from modelrollout.api.status import Attempt, Condition, GateStatus, ModelRolloutStatus, Outcome, Verdict
 from modelrollout.core.case import Case
 from modelrollout.core.gates import is_lost
 from modelrollout.core.verbs import Go, Verb
@@ -71,6 +72,11 @@ def _attempt(old: Attempt | None, new: Attempt | None, verb: Verb) -> Iterator[E
         note = verb.message if isinstance(verb, Go) else f"stage {new.stage}, step {new.step}"
         yield Event("Normal", "StepStarted", "Promote", note)
     yield from _gates(known, new)
+    for one in new.overrides:
+        if not (known and one in known.overrides):
+            who, why = f" by {one.requested_by}" if one.requested_by else "", f": {one.reason}" if one.reason else ""
+            note = f"gates of stage {one.stage} overridden{who}{why}. They said: {one.gates}"
+            yield Event("Warning", "GatesOverridden", "Promote", note)
     if new.rollback and not (known and known.rollback):
         yield Event("Warning", "RollingBack", "RollBack", f"{new.rollback.cause}: {new.rollback.message}")
     if new.outcome and not (known and known.outcome):
@@ -87,12 +93,19 @@ def _gates(known: Attempt | None, new: Attempt) -> Iterator[Event]:
         if was and (was.verdict, is_lost(was)) == (gate.verdict, is_lost(gate)):
             continue
         note = f"gate {gate.name} in stage {new.stage}: {gate.message}"
-        if gate.verdict is Verdict.FAIL:
-            yield Event("Warning", "GateFailed", "Judge", note)
+        if gate.effect is GateEffect.RECORDS:
+            yield from _dry_run(gate, note)
+        elif gate.verdict is Verdict.FAIL:
+            yield Event("Warning", "GateWarns" if gate.effect is GateEffect.WARNS else "GateFailed", "Judge", note)
         elif is_lost(gate):
             yield Event("Warning", "GateUnknown", "Judge", f"{note} ({gate.reason})")
         elif gate.verdict is Verdict.PASS:
             yield Event("Normal", "GatePassed", "Judge", note)
+
+
+def _dry_run(gate: GateStatus, note: str) -> Iterator[Event]:
+    if gate.verdict is Verdict.FAIL:
+        yield Event("Normal", "GateWouldFail", "Judge", f"{note} (a dry run)")
 
 
 def _outcome(attempt: Attempt, outcome: Outcome) -> Event:

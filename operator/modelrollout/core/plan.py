@@ -2,13 +2,17 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, assert_never
 
+from modelrollout.api.consent import Approval
 from modelrollout.api.fields import ALL, NONE, Percent
 from modelrollout.api.gates import ErrorRate, Gate, Latency, OnFail, Value
+from modelrollout.api.kinds import Ratio
+from modelrollout.api.options import PromoteOn
 from modelrollout.api.rollout import Canary, Full, ModelRolloutSpec, Risk, Shadow, Stage
 from modelrollout.api.status import VersionStatus
 from modelrollout.api.versions import ModelVersion
@@ -37,17 +41,17 @@ class Step:
     shares: Shares
     min_duration: timedelta
     gates: tuple[Gate, ...]
-
-    @property
-    def limits(self) -> int:
-        """How many limits its gates set: over so many the false alarms of one look add up."""
-        return sum(len(limits_of(gate)) for gate in self.gates)
+    approval: Approval | None = None
 
 
 def limits_of(gate: Gate) -> tuple[str, ...]:
     """Return which limits a gate sets: `absolute`, `relative`, both, or `bounds` of a value."""
     match gate.kind:
-        case ErrorRate(max=highest, max_increase=increase) | Latency(max_above=highest, max_increase=increase):
+        case (
+            ErrorRate(max=highest, max_increase=increase)
+            | Latency(max_above=highest, max_increase=increase)
+            | Ratio(max=highest, max_increase=increase)
+        ):
             pass
         case Value():
             return ("bounds",)
@@ -97,6 +101,7 @@ class Policy:
     interval: timedelta
     warmup: timedelta
     min_requests: int
+    promote_on: PromoteOn
     ingest_delay: timedelta
     freshness: timedelta
     deadline: timedelta
@@ -117,7 +122,10 @@ def plan_of(spec: ModelRolloutSpec, *, has_baseline: bool) -> Plan:
         "stages": [stage.render() for stage in stages],
         "gates": [gate.render() for gate in common],
     }
-    in_effect = steps if has_baseline else steps[-1:]
+    approved = _with_least_approval(steps, spec.risk)
+    # A first deployment has live traffic at once: what is asked before that is asked before it.
+    first = next(step for step in approved if step.shares.candidate > NONE)
+    in_effect = approved if has_baseline else (replace(steps[-1], approval=steps[-1].approval or first.approval),)
     # All steps of a stage share one tuple of gates. Gates of two stages may have one name and differ.
     lists = {id(step.gates): step.gates for step in in_effect}.values()
     gates = {id(gate): gate for one in lists for gate in one}
@@ -135,6 +143,7 @@ def policy_of(spec: ModelRolloutSpec) -> Policy:
         interval=default(given.interval, timedelta(seconds=30)),
         warmup=default(given.warmup, timedelta(minutes=2)),
         min_requests=given.min_requests or 300,
+        promote_on=given.promote_on,
         ingest_delay=default(given.ingest_delay, timedelta(seconds=30)),
         freshness=default(given.freshness, timedelta(minutes=1)),
         deadline=default(given.deadline, timedelta(hours=1)),
@@ -189,8 +198,19 @@ def unmet_need(plan: Plan, capabilities: Capabilities) -> Blocked | None:
     return None
 
 
+def _with_least_approval(steps: tuple[Step, ...], risk: Risk) -> tuple[Step, ...]:
+    """Return the steps, at risk high with one approval at least before the first live requests."""
+    first = next(step for step in steps if step.shares.candidate > NONE)
+    before: Sequence[Step] = steps[: steps.index(first) + 1]
+    if risk is not Risk.HIGH or any(step.approval for step in before):
+        return steps
+    least = Approval(required=1)
+    return tuple(replace(step, approval=least) if step.stage == first.stage else step for step in steps)
+
+
 def _steps_of(stage: Stage, common: tuple[Gate, ...]) -> tuple[Step, ...]:
-    gates = common + tuple(stage.gates or ())
+    judged = tuple(gate for gate in common if gate.stages is None or stage.name in gate.stages)
+    gates = judged + tuple(stage.gates or ())
     lasts = DEFAULT_STEP_DURATION if stage.min_duration is None else stage.min_duration
     match (stage.shadow, stage.canary, stage.full):
         case (Shadow() as shadow, None, None):
@@ -201,7 +221,7 @@ def _steps_of(stage: Stage, common: tuple[Gate, ...]) -> tuple[Step, ...]:
             kind, shares = StageKind.FULL, [CANDIDATE_ONLY]
         case _:
             raise ValueError(f"stage {stage.name!r}: give exactly one of shadow, canary and full")
-    return tuple(Step(stage.name, kind, index, each, lasts, gates) for index, each in enumerate(shares))
+    return tuple(Step(stage.name, kind, index, each, lasts, gates, stage.approval) for index, each in enumerate(shares))
 
 
 def _default_stages(shadow: timedelta, weights: tuple[int, ...], step: timedelta, bake: timedelta) -> tuple[Stage, ...]:

@@ -21,6 +21,18 @@ def persons_hold(case: Case) -> Hold | None:
     return None
 
 
+def safety_hold(case: Case) -> Hold | None:
+    """Return the hold after a gate of severity safety has failed, until somebody asks for a retry."""
+    stop = case.status.safety_stop
+    if stop is None or Command.RETRY in case.taken:
+        return None
+    return Hold(
+        "SafetyStop",
+        f"version {stop.version} failed safety gate {stop.gate} at {stop.since:%Y-%m-%d %H:%M} UTC: {stop.message}. No"
+        " candidate begins before somebody has looked and asks for control.retry",
+    )
+
+
 def skewed_clock(case: Case) -> Hold | None:
     """Return the hold while our clock is not the cluster's: no time that was written down means anything then."""
     skew = case.seen.skew
@@ -42,7 +54,7 @@ def refusal_to_start(case: Case) -> Stall | Hold | None:
         case Blocked() as blocked:
             missing = missing or blocked
         case Capabilities() as capabilities:
-            missing = missing or unmet_need(plan, capabilities)
+            missing = missing or unmet_need(plan, capabilities) or _versions_counted_as_one(case, capabilities)
         case None:
             pass
     if missing:
@@ -57,6 +69,18 @@ def refusal_to_start(case: Case) -> Stall | Hold | None:
             " give the baseline everything there, or control.resume to let the operator do it",
         )
     return skewed_clock(case) or hold_for_backends(case)
+
+
+def _versions_counted_as_one(case: Case, capabilities: Capabilities) -> Blocked | None:
+    metrics = case.spec.metrics
+    if metrics.preset != "envoy" or metrics.version_label or not capabilities.one_cluster:
+        return None
+    return Blocked(
+        "VersionsNotToldApart",
+        "spec.metrics.preset is envoy, and this gateway counts all backends of a rule as one cluster, so nothing tells"
+        " the versions apart: use the preset of the model server, or name a label that differs as"
+        " spec.metrics.versionLabel",
+    )
 
 
 def hold_for_backends(case: Case) -> Hold | None:
@@ -89,6 +113,8 @@ def missing_outside(case: Case) -> Blocked | None:
             f"spec.analysis.interval is {render_duration(case.policy.interval)}, this operator looks every {least} at most:"
             f" write {least} or more, or ask the administrator for a smaller --min-interval",
         )
+    if case.rollout.flaw:
+        return case.rollout.flaw
     if case.seen.metrics:
         return case.seen.metrics
     if isinstance(case.seen.route, Blocked):

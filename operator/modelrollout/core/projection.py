@@ -11,7 +11,9 @@ from modelrollout.core.case import Case, place_of
 from modelrollout.core.conditions import conditions_of
 from modelrollout.core.events import Event, events_between
 from modelrollout.core.news import is_old_news
+from modelrollout.core.panel import acts
 from modelrollout.core.plan import StageKind, Step
+from modelrollout.core.safety import safety_stop_after
 from modelrollout.core.traffic import Foreign, Place, Routed, Shares, Unmanaged, WayBack
 from modelrollout.core.verbs import (
     Begin,
@@ -68,6 +70,9 @@ def project(before: Case, case: Case, verb: Verb) -> Decision:
             "attempt": attempt,
             "serving": serving,
             "route": _route_status(case, attempt),
+            "next_window": _next_window(case, verb),
+            **({"approvals": []} if attempt and attempt.number != (old.attempt.number if old.attempt else 0) else {}),
+            "safety_stop": safety_stop_after(case, verb),
         }
     )
     after = replace(case, rollout=replace(case.rollout, status=status))
@@ -117,6 +122,13 @@ def _route_status(case: Case, attempt: Attempt | None) -> RouteStatus | None:
     )
 
 
+def _next_window(case: Case, verb: Verb) -> datetime | None:
+    calendar = case.rollout.calendar
+    if calendar is None or isinstance(verb, Rest | Promote | Recognize | Finish | RollBack | Restore):
+        return None
+    return calendar.opens_at(case.now)
+
+
 def _phase_of(case: Case, verb: Verb) -> Phase:
     attempt = case.attempt
     match verb:
@@ -159,9 +171,8 @@ def _weight_of(case: Case) -> str | None:
 
 
 def _gates_summary(attempt: Attempt | None) -> str | None:
-    if attempt is None or not attempt.gates:
-        return None
-    return f"{sum(g.verdict is Verdict.PASS for g in attempt.gates)}/{len(attempt.gates)}"
+    acting = [gate for gate in attempt.gates if acts(gate)] if attempt else []
+    return f"{sum(gate.verdict is Verdict.PASS for gate in acting)}/{len(acting)}" if acting else None
 
 
 def _route_write(case: Case, verb: Verb) -> RouteWrite | None:

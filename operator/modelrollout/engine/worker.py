@@ -203,7 +203,8 @@ class Engine:
             structlog.contextvars.clear_contextvars()
 
     async def _pass(self, key: Key) -> None:
-        obj, rollout = self._store.get(key)
+        stored = self._store.get(key)
+        rollout = stored.rollout
         attempt = rollout.status.attempt
         structlog.contextvars.bind_contextvars(
             namespace=rollout.namespace, name=rollout.name, uid=key, attempt=attempt.number if attempt else 0
@@ -221,7 +222,7 @@ class Engine:
         if not goes_back(decision.verb):
             decision = await self._accounts.allow(case, decision, notes, now)
         async with self._turn_to_write(rollout, decision, notes):
-            route = await self._applier.apply(obj, rollout, decision)
+            route = await self._applier.apply(stored, decision)
         if goes_back(decision.verb):  # Nothing may keep it waiting: it is written down afterwards.
             await self._accounts.fill_in(case, notes, now, self._store.get(key).rollout)
         self._telemetry.decided(rollout.status, decision.status)
