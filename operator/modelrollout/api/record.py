@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from modelrollout.api.fields import AnyPercent, Duration, Model, Time, rule, rules
-from modelrollout.api.gates import MAX_GATES
-from modelrollout.api.rollout import MAX_STAGES, MAX_WEIGHTS, Owner, Risk
+from modelrollout.api.gates import MAX_GATES, MAX_STAGES
+from modelrollout.api.rollout import MAX_WEIGHTS, Owner, Risk
 from modelrollout.api.status import Cause, Outcome, Verdict
 from modelrollout.api.versions import Artifact, ServiceRef
 
@@ -40,6 +40,7 @@ class Why(StrEnum):
 
     STARTED = Cause.STARTED.value
     GATES_PASSED = Cause.GATES_PASSED.value
+    GATES_OVERRIDDEN = Cause.GATES_OVERRIDDEN.value
     GATE_FAILED = Cause.GATE_FAILED.value
     CATASTROPHE = Cause.CATASTROPHE.value
     CANDIDATE_UNREADY = Cause.CANDIDATE_UNREADY.value

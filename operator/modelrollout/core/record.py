@@ -226,11 +226,14 @@ def _why(rollout: Rollout, attempt: Attempt, seen: Observed, standing: Standing,
     return _decided(rollout, attempt, standing)
 
 
+_BY_PEOPLE = {Cause.MANUAL: (Command.ROLLBACK, Command.RESUME), Cause.GATES_OVERRIDDEN: (Command.ADVANCE,)}
+
+
 def _decided(rollout: Rollout, attempt: Attempt, standing: Standing) -> _Reason:
     target = attempt.target
     cause, actor = Why(target.cause), OPERATOR
-    if target.cause is Cause.MANUAL:
-        asked = _asked_by(rollout.status.commands, (Command.ROLLBACK, Command.RESUME))
+    if commands := _BY_PEOPLE.get(target.cause):
+        asked = _asked_by(rollout.status.commands, commands)
         actor = asked.requested_by or "somebody" if asked else OPERATOR
     if attempt.rollback:
         return _Reason(cause, actor, attempt.rollback.message, evidence_of(attempt.gates), _stored(target.since))
