@@ -107,9 +107,9 @@ def kinds(events: Counter[str]) -> Counter[str]:
 
 
 def assert_told_once(events: Counter[str], expected: Counter[str]) -> None:
-    """Check that nothing is told twice, and that what a kill may cost is the telling of one pass."""
+    """Check that nothing is told twice, and that what a kill may cost is what waits to be told: of two passes."""
     told_of = kinds(events)
 
     assert max(events.values()) == 1
     assert told_of <= expected
-    assert (expected - told_of).total() <= 1
+    assert (expected - told_of).total() <= 2

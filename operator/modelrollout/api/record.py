@@ -40,7 +40,7 @@ class Why(StrEnum):
 
     STARTED = Cause.STARTED.value
     GATES_PASSED = Cause.GATES_PASSED.value
-    GATES_OVERRIDDEN = Cause.GATES_OVERRIDDEN.value
+    GATES_OVERRIDDEN = "GatesOverridden"
     GATE_FAILED = Cause.GATE_FAILED.value
     CATASTROPHE = Cause.CATASTROPHE.value
     CANDIDATE_UNREADY = Cause.CANDIDATE_UNREADY.value

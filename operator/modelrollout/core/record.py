@@ -25,7 +25,7 @@ from modelrollout.api.record import (
     VersionShare,
     Why,
 )
-from modelrollout.api.status import Attempt, Cause, Command, GateStatus, HandledCommand, Outcome, VersionStatus
+from modelrollout.api.status import Attempt, Cause, GateStatus, VersionStatus
 from modelrollout.api.versions import ModelVersion
 from modelrollout.core.case import Case, Mark, Observed, attempt_in_force, serving_of, target_of
 from modelrollout.core.chain import hash_of
@@ -188,6 +188,7 @@ def segment_due(
         step=attempt.step,
         cause=why.cause,
         actor=why.actor[:256],
+        verified=why.verified,
         message=why.message[:1024],
         gates=why.gates,
         outcome=outcome if has_ended else None,
@@ -202,6 +203,7 @@ class _Reason:
     message: str = ""
     gates: Sequence[Evidence] = ()
     since: datetime | None = None
+    verified: bool = False
 
 
 def _why(rollout: Rollout, attempt: Attempt, seen: Observed, standing: Standing, *, has_moved: bool) -> _Reason:
@@ -226,22 +228,23 @@ def _why(rollout: Rollout, attempt: Attempt, seen: Observed, standing: Standing,
     return _decided(rollout, attempt, standing)
 
 
-_BY_PEOPLE = {Cause.MANUAL: (Command.ROLLBACK, Command.RESUME), Cause.GATES_OVERRIDDEN: (Command.ADVANCE,)}
+_BY_PEOPLE = {"Manual": ("rollback", "resume"), "GatesOverridden": ("advance",)}
 
 
 def _decided(rollout: Rollout, attempt: Attempt, standing: Standing) -> _Reason:
-    target = attempt.target
-    cause, actor = Why(target.cause), OPERATOR
+    target, since = attempt.target, _stored(attempt.target.since)
+    cause, actor, verified = Why(target.cause), OPERATOR, False
     if commands := _BY_PEOPLE.get(target.cause):
         asked = _asked_by(rollout.status.commands, commands)
-        actor = asked.requested_by or "somebody" if asked else OPERATOR
+        actor = asked.requested_by or asked.manager or "somebody" if asked else OPERATOR
+        verified = asked is not None and asked.verified
     if attempt.rollback:
-        return _Reason(cause, actor, attempt.rollback.message, evidence_of(attempt.gates), _stored(target.since))
+        return _Reason(cause, actor, attempt.rollback.message, evidence_of(attempt.gates), since, verified)
     intent = standing.intent
     if intent and (intent.since, intent.cause) == _decided_in(attempt):
-        return _Reason(cause, actor, intent.message, intent.gates, intent.since)
+        return _Reason(cause, actor, intent.message, intent.gates, since, verified)
     return _Reason(
-        cause, actor, f"attempt {attempt.number} has started" if cause is Why.STARTED else "", (), _stored(target.since)
+        cause, actor, f"attempt {attempt.number} has started" if cause is Why.STARTED else "", (), since, verified
     )
 
 
@@ -254,7 +257,7 @@ def _stored(moment: datetime) -> datetime:
     return parse_time(render_time(moment))
 
 
-def _asked_by(handled: Sequence[HandledCommand], commands: tuple[Command, ...]) -> HandledCommand | None:
+def _asked_by(handled: Sequence[HandledCommand], commands: tuple[str, ...]) -> HandledCommand | None:
     return next((one for one in reversed(handled) if one.command in commands), None)
 
 
@@ -334,9 +337,11 @@ def _trigger(rollout: Rollout, attempt: Attempt, before: Attempt | None, *, is_c
         unstarted = attempt.rollback is not None and attempt.applied_at is None
         return RecordTrigger(cause=Trigger.REFUSED_UNSTARTED if unstarted else Trigger.TAKEN_OVER)
     if before and before.outcome is Outcome.ROLLED_BACK and before.candidate.digest == attempt.candidate.digest:
-        asked = _asked_by(rollout.status.commands, (Command.RETRY,))
-        who, why = (asked.requested_by, asked.reason) if asked else (None, None)
-        return RecordTrigger(cause=Trigger.RETRY, actor=who, reason=why)
+        asked = _asked_by(rollout.status.commands, ("retry",))
+        if asked is None:
+            return RecordTrigger(cause=Trigger.RETRY)
+        who = asked.requested_by or asked.manager
+        return RecordTrigger(cause=Trigger.RETRY, actor=who, verified=asked.verified, reason=asked.reason)
     return RecordTrigger(cause=Trigger.NEW_CANDIDATE if attempt.baseline else Trigger.FIRST_DEPLOYMENT)
 
 
