@@ -25,7 +25,7 @@ from modelrollout.api.record import (
     VersionShare,
     Why,
 )
-from modelrollout.api.status import Attempt, Cause, GateStatus, VersionStatus
+from modelrollout.api.status import Attempt, Cause, GateStatus, HandledCommand, Outcome, VersionStatus
 from modelrollout.api.versions import ModelVersion
 from modelrollout.core.case import Case, Mark, Observed, attempt_in_force, serving_of, target_of
 from modelrollout.core.chain import hash_of
