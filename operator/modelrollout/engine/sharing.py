@@ -37,6 +37,8 @@ class Sharing:
                     for item in value:
                         if isinstance(item, BaseModel):
                             self.share(item)
+                case _:
+                    pass
 
 
 def shared(value: Any) -> Any:  # noqa: ANN401 - any JSON
