@@ -173,7 +173,7 @@ def _engine(
         grpc_route=grpcroute_driver(kubernetes, gateways),
         traefik_service=traefikservice_driver(kubernetes),
     )
-    outbox = Outbox(kubernetes)
+    outbox = Outbox(kubernetes, lambda: queue.is_behind)
     return Engine(
         store=store,
         queue=queue,
