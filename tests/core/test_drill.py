@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from modelrollout.api.fields import ALL, NONE
+from modelrollout.api.record import Why
 from modelrollout.api.status import Cause, Command
 from modelrollout.core.traffic import BASELINE_ONLY, Shares, Unmanaged
 from modelrollout.core.verbs import Begin, Drill, Go, Hold, RollBack
@@ -214,3 +215,7 @@ class TestChangedPlans:
         rollout = shadow_is_over(paused=True)
 
         assert isinstance(decided(rollout, looked(rollout, passing())).verb, Hold)
+
+
+def test_every_cause_can_be_recorded():
+    assert {cause.value for cause in Cause} <= {why.value for why in Why}

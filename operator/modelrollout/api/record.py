@@ -40,7 +40,7 @@ class Why(StrEnum):
 
     STARTED = Cause.STARTED.value
     GATES_PASSED = Cause.GATES_PASSED.value
-    GATES_OVERRIDDEN = "GatesOverridden"
+    GATES_OVERRIDDEN = Cause.GATES_OVERRIDDEN.value
     GATE_FAILED = Cause.GATE_FAILED.value
     CATASTROPHE = Cause.CATASTROPHE.value
     CANDIDATE_UNREADY = Cause.CANDIDATE_UNREADY.value
@@ -50,6 +50,8 @@ class Why(StrEnum):
     MANUAL = Cause.MANUAL.value
     SUPERSEDED = Cause.SUPERSEDED.value
     PLAN_CHANGED = Cause.PLAN_CHANGED.value
+    DRILL = Cause.DRILL.value
+    REHEARSED = Cause.REHEARSED.value
     PROMOTED = Cause.PROMOTED.value
     ENDED = "Ended"
     MENDED = "Mended"

@@ -33,7 +33,7 @@ from modelrollout.core.plan import Plan, StageKind, digest_of, identity_of
 from modelrollout.core.preconditions import is_more
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import BASELINE_ONLY, Blocked, Foreign, Routed, Shares, Unmanaged
-from modelrollout.core.verbs import Begin, Finish, Go, Restore, RollBack, Verb, Wait
+from modelrollout.core.verbs import Begin, Drill, Finish, Go, Restore, RollBack, Verb, Wait
 
 OPERATOR = "modelrollout-operator"
 NAME_LABEL = "modelrollout.dev/rollout"
@@ -122,7 +122,7 @@ def grows(case: Case, verb: Verb, shares: Shares | None) -> bool:
     """Whether carrying out this verb gives the candidate more than it has, which must not be without a record."""
     if isinstance(verb, Begin):
         return True
-    if shares is None or not isinstance(verb, Go | Wait):
+    if shares is None or not isinstance(verb, Go | Drill | Wait):
         return False
     return is_more(shares, case.shares_seen or BASELINE_ONLY)
 
@@ -139,7 +139,7 @@ def intent_of(case: Case, after: Rollout, verb: Verb) -> Intent | None:
         step=attempt.step,
         since=_stored(attempt.target.since),
         cause=Why(attempt.target.cause),
-        message=(verb.message if isinstance(verb, Go) else "")[:1024],
+        message=(verb.message if isinstance(verb, Go | Drill) else "")[:1024],
         gates=evidence_of(case.seen.gates if isinstance(verb, Go) else ()),
     )
 
