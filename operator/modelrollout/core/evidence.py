@@ -12,7 +12,7 @@ from modelrollout.core.stats import Counts
 
 
 class Unknown(StrEnum):
-    """Why a gate does not know. The first three pass with time; the others need somebody to look."""
+    """Why a gate does not know. The first three and a cold cache pass with time; the others need somebody to look."""
 
     WARMING_UP = "WarmingUp"
     NEED_REQUESTS = "NeedRequests"
@@ -31,11 +31,13 @@ class Unknown(StrEnum):
     NO_BUCKET = "NoBucket"
     COUNTS_SHRANK = "CountsShrank"
     BASELINE_ZERO = "BaselineZero"
+    ABOVE_BUCKETS = "AboveBuckets"
+    COLD_CACHE = "ColdCache"
 
     @property
     def is_collecting(self) -> bool:
         """Whether more requests or more time will settle it by themselves."""
-        return self in {Unknown.WARMING_UP, Unknown.NEED_REQUESTS, Unknown.NEED_EVIDENCE}
+        return self in {Unknown.WARMING_UP, Unknown.NEED_REQUESTS, Unknown.NEED_EVIDENCE, Unknown.COLD_CACHE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +147,27 @@ class NoData:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """The bucket bound that stands in for a gate's threshold, below it.
+
+    `is_last`: the histogram has no finite bound above it, so it cannot tell how far above it anything was.
+    """
+
+    at: timedelta
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Counted:
     """Requests in the window, and how many of them were bad, of both versions.
 
-    `baseline` and `history` are `None` where the question had none.
+    `baseline` and `history` are `None` where the question had none, `bound` where the threshold is a bound itself.
     """
 
     candidate: Counts
     baseline: Counts | None
     history: Minutes | NoData | None = None
+    bound: Bound | None = None
     asked: Asked | None = field(default=None, compare=False)
 
 
