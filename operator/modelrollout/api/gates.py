@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from modelrollout.api.fields import Duration, Increase, Link, Model, Multiple, Name, Number, Share, rule, rules
-from modelrollout.api.kinds import DETECT, WHAT_DETECT_IS, Ratio
+from modelrollout.api.kinds import DETECT, WHAT_DETECT_IS, Drift, Ratio, Throughput, Webhook
 from modelrollout.api.options import Severity
 
 MAX_GATES = 20
@@ -145,7 +145,19 @@ class Value(Model):
         return self.max_increase is not None or self.max_decrease is not None
 
 
-Kind = ErrorRate | Latency | Value | Ratio | TimeToFirstToken | InterTokenLatency | QueueTime | Saturation
+Kind = (
+    ErrorRate
+    | Latency
+    | Value
+    | Ratio
+    | TimeToFirstToken
+    | InterTokenLatency
+    | QueueTime
+    | Saturation
+    | Throughput
+    | Drift
+    | Webhook
+)
 
 KINDS = (
     "errorRate",
@@ -156,6 +168,9 @@ KINDS = (
     "interTokenLatency",
     "queueTime",
     "saturation",
+    "throughput",
+    "drift",
+    "webhook",
 )
 """The fields of a gate of which exactly one is given; a test holds them against `Kind` and the fields of `Gate`."""
 
@@ -195,6 +210,11 @@ class Gate(Model):
     )
     queue_time: QueueTime | None = Field(None, description="Gate on the share of requests that wait too long.")
     saturation: Saturation | None = Field(None, description="Gate on how full the version's pods are.")
+    throughput: Throughput | None = Field(
+        None, description="Gate on requests a second and ready replica, beside the baseline's."
+    )
+    drift: Drift | None = Field(None, description="Gate on the distance of a histogram from the baseline's.")
+    webhook: Webhook | None = Field(None, description="Gate that asks a judge over HTTP.")
     on_fail: OnFail = Field(OnFail.ROLLBACK, description="What a failure does: Rollback (when left out) or Hold.")
     runbook_url: Link | None = Field(None, alias="runbookURL", description="What to do when this gate fails.")
     # None is what is left out: a default would change the digest of every plan.
@@ -219,6 +239,11 @@ class Gate(Model):
         return next(kind for kind in self._kinds if kind is not None)
 
     @property
+    def counts_bad(self) -> bool:
+        """Whether it counts bad requests among all."""
+        return not isinstance(self.kind, Value | Throughput | Drift | Webhook)
+
+    @property
     def _kinds(self) -> tuple[Kind | None, ...]:
         return (
             self.error_rate,
@@ -229,6 +254,9 @@ class Gate(Model):
             self.inter_token_latency,
             self.queue_time,
             self.saturation,
+            self.throughput,
+            self.drift,
+            self.webhook,
         )
 
     @model_validator(mode="after")

@@ -8,11 +8,13 @@ from enum import StrEnum
 
 from modelrollout.api.gates import Gate
 from modelrollout.api.metrics import Metrics
+from modelrollout.api.status import Verdict
 from modelrollout.core.stats import Counts
+from modelrollout.core.traffic import Shares
 
 
 class Unknown(StrEnum):
-    """Why a gate does not know. The first three and a cold cache pass with time; the others need somebody to look."""
+    """Why a gate does not know; see `is_collecting` for those that pass with time, the others need somebody to look."""
 
     WARMING_UP = "WarmingUp"
     NEED_REQUESTS = "NeedRequests"
@@ -33,11 +35,22 @@ class Unknown(StrEnum):
     BASELINE_ZERO = "BaselineZero"
     ABOVE_BUCKETS = "AboveBuckets"
     COLD_CACHE = "ColdCache"
+    NO_REPLICAS = "NoReplicas"
+    UNEQUAL_LOAD = "UnequalLoad"
+    BUCKETS_DIFFER = "BucketsDiffer"
+    ONE_BUCKET = "OneBucket"
+    JUDGE_WAITS = "JudgeWaits"
 
     @property
     def is_collecting(self) -> bool:
         """Whether more requests or more time will settle it by themselves."""
-        return self in {Unknown.WARMING_UP, Unknown.NEED_REQUESTS, Unknown.NEED_EVIDENCE, Unknown.COLD_CACHE}
+        return self in {
+            Unknown.WARMING_UP,
+            Unknown.NEED_REQUESTS,
+            Unknown.NEED_EVIDENCE,
+            Unknown.COLD_CACHE,
+            Unknown.JUDGE_WAITS,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,17 @@ class Track:
     service: str
     port: int
     version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """Ready replicas of both versions now, `None` where nobody knows."""
+
+    candidate: int | None
+    baseline: int | None
+
+
+NO_REPLICAS = Replicas(None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +99,17 @@ class Minutes:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an attempt of a rollout stands: which step of which stage, and its shares."""
+
+    rollout: str
+    attempt: int
+    stage: str
+    step: int
+    shares: Shares
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """Ask what `gate` needs to know of the requests from `since` until `until`; both aware, UTC.
 
@@ -90,6 +125,7 @@ class Question:
     since: datetime
     until: datetime
     freshness: timedelta
+    at: Standing
     before: Before | None = None
 
 
@@ -114,8 +150,8 @@ class Gap:
 
     @property
     def needs_source(self) -> bool:
-        """Whether the source can know: the value of a query of the user's own was not looked at by anybody."""
-        return all(gate.value is None for gate in self.gates)
+        """Whether the source can know: nobody looked at the value of a user's own query, or asked a judge."""
+        return all(gate.value is None and gate.webhook is None for gate in self.gates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,4 +220,25 @@ class Measured:
     asked: Asked | None = field(default=None, compare=False)
 
 
-Answer = Counted | Measured | NoData
+@dataclass(frozen=True, slots=True)
+class Distributed:
+    """Observations in each bucket of a histogram, of both versions: the same buckets in ascending order, not added up.
+
+    `baseline` is `None` where the question had none.
+    """
+
+    candidate: tuple[int, ...]
+    baseline: tuple[int, ...] | None
+    asked: Asked | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a judge outside says, and its words."""
+
+    verdict: Verdict
+    message: str
+    asked: Asked | None = field(default=None, compare=False)
+
+
+Answer = Counted | Measured | Distributed | Judged | NoData

@@ -10,9 +10,9 @@ from modelrollout.api.gates import Gate, Latency
 from modelrollout.core.evidence import NoData, Unknown
 from modelrollout.core.stats import Counts
 from modelrollout.metrics import queries
-from modelrollout.metrics.answers import number_of
+from modelrollout.metrics.answers import Found, number_of
 from modelrollout.metrics.batches import Batches
-from modelrollout.metrics.presets import Histogram, Signals, histogram_of
+from modelrollout.metrics.presets import Histogram, Signals, times_of
 from modelrollout.metrics.queries import Counter, Events, PromQL, Selector
 from modelrollout.metrics.servers.exports import Lacks
 
@@ -47,6 +47,11 @@ class Look:
             answer if isinstance(answer, NoData) else number_of(answer, self.name, what=ask.what)
             for ask, answer in zip(asks, found, strict=True)
         ]
+
+    async def many(self, asked: Sequence[PromQL]) -> list[Found | NoData]:
+        """Return all series of each query at the window's end, all asked for at once."""
+        self.asked.extend(asked)
+        return await self.source.ask(self.asker, asked, self.until)
 
     def events(self, selector: Events, what: str) -> Ask:
         """Return how to ask for the events that the counters had in the window."""
@@ -108,7 +113,7 @@ class Errors:
         bad = _whole(look, other, f"the {self.version}'s {self.word}")
         if isinstance(bad, NoData):
             return Counts(requests, 0) if bad.reason is Unknown.NO_DATA else bad
-        if bad > requests + _slack(requests):
+        if bad > requests + slack(requests):
             return NoData(
                 Unknown.MALFORMED,
                 f"source {look.name} counts {bad} {self.word} of the {self.version} among {requests} requests: check"
@@ -151,7 +156,7 @@ class Slow:
                 return fast
             at = render_duration(self.threshold)
             return NoData(Unknown.NO_BUCKET, f"{self.histogram.selector.metric} has no bucket bound at {at}")
-        if fast > observed + _slack(observed):
+        if fast > observed + slack(observed):
             return NoData(
                 Unknown.MALFORMED,
                 f"source {look.name} counts {fast} fast {self.histogram.of} of the {self.version} among {observed}:"
@@ -220,14 +225,42 @@ class SlowTokens:
         return f"the {self.tokens.version}'s requests"
 
 
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """The requests of a version, none of them bad. What is asked for twice travels once."""
+
+    version: str
+    series: Events
+
+    def asks(self, look: Look) -> tuple[Ask, ...]:
+        """Return what to ask for."""
+        ask = look.events(self.series, f"the {self.version}'s requests")
+        return ask, ask
+
+    def read(self, look: Look, *found: float | NoData) -> Counts | NoData:
+        """Return the counts."""
+        total, _ = found
+        requests = _whole(look, total, f"the {self.version}'s requests")
+        if isinstance(requests, NoData):
+            return _without_requests(look, requests, self.version, self.series)
+        return Counts(requests, 0)
+
+    def each_minute(self) -> tuple[PromQL, PromQL]:
+        """Return how to ask for all, and again for all: nobody asks how evenly none are bad."""
+        total = queries.each_minute(self.series)
+        return total, total
+
+
 def counting_of(gate: Gate, version: str, signals: Signals, at: timedelta | None = None) -> Counting:
     """Return how a gate's requests are counted, those above `at` as slow where that stands in for its threshold.
 
     Raises:
         ValueError: the server does not export what the gate needs.
     """
+    if gate.throughput is not None:
+        return Requests(version, signals.requests)
     if isinstance(gate.kind, Latency):
-        histogram = histogram_of(gate.kind, signals)
+        histogram = times_of(gate.kind, signals)
         slow = Slow(version, histogram, at or gate.kind.threshold)
         return slow if histogram.of == "requests" else SlowTokens(slow, signals.requests)
     if isinstance(signals.errors, Lacks):
@@ -275,7 +308,7 @@ def _without_requests(look: Look, problem: NoData, version: str, series: Events)
     )
 
 
-def _slack(total: int) -> int:
+def slack(total: int) -> int:
     """How far two counts of the same events may lie apart: `increase` extrapolates each series by itself.
 
     Without it a version whose every request fails would be unknown rather than bad.

@@ -17,7 +17,7 @@ from modelrollout.api.gates import (
     TimeToFirstToken,
     Value,
 )
-from modelrollout.api.kinds import Ratio
+from modelrollout.api.kinds import Drift, Ratio, Throughput, Webhook
 from modelrollout.api.metrics import SHARED_LABELS, CustomMetrics, DurationSeries, Metrics, Series, VersionLabel
 from modelrollout.core.evidence import Track
 from modelrollout.metrics.queries import Counter, Matcher, Selector, anchored
@@ -68,7 +68,7 @@ class Need:
 
 
 def need_of(kind: Kind, signals: Signals) -> Need | None:
-    """Return what a kind of gate needs of the server, `None` for a kind that brings queries of its own."""
+    """Return what a kind of gate needs of the server, `None` for a kind that brings queries of its own, or counts requests alone."""
     match kind:
         case ErrorRate():
             return Need("a counter of errors", signals.errors)
@@ -82,13 +82,13 @@ def need_of(kind: Kind, signals: Signals) -> Need | None:
             return Need("a histogram of request durations", signals.duration)
         case Saturation():
             return Need("a gauge of how full it is", signals.saturation)
-        case Value() | Ratio():
+        case Value() | Ratio() | Throughput() | Drift() | Webhook():
             return None
         case _:
             assert_never(kind)
 
 
-def histogram_of(kind: Latency, signals: Signals) -> Histogram:
+def times_of(kind: Latency, signals: Signals) -> Histogram:
     """Return the histogram that a gate on times is judged by.
 
     Raises:
