@@ -10,7 +10,7 @@ from local.hostile.texts import Size
 
 GROUP = "modelrollout.dev/v1alpha1"
 MOST_TEXT = 65_536
-"""Characters that all queries and runbook addresses of one manifest may have together, as its rule says."""
+"""Characters that all queries, matchers and runbook addresses of one manifest may have together, as its rule says."""
 Manifest = dict[str, Any]
 
 
@@ -25,6 +25,7 @@ def spec(seed: int, size: Size = Size.ANY) -> Manifest:
     _mend_metrics(made["metrics"], picks, size)
     _mend_stages(made, picks)
     _mend_gates(made)
+    _mend_options(made, picks)
     return made
 
 
@@ -112,6 +113,41 @@ def _mend_gates(made: Manifest) -> None:
         for holder, field in ((gate, "runbookURL"), (gate.get("value") or {}, "query")):
             if field in holder:
                 holder[field] = holder[field][:room]
+        for series in _series_of(gate):
+            _shorten(series, room // 2)
+
+
+def _series_of(gate: Mapping[str, Any]) -> list[Manifest]:
+    ratio = gate.get("ratio") or {}
+    return [ratio[part] for part in ("bad", "total") if part in ratio]
+
+
+def _shorten(series: Manifest, room: int) -> None:
+    """Keep as many matchers as there is room for beside the metric's name."""
+    series["metric"] = series["metric"][:room]
+    left = room - len(series["metric"])
+    kept = []
+    for matcher in series.pop("matchers", []):
+        left -= len(matcher["label"]) + len(matcher["value"])
+        if left >= 0:
+            kept.append(matcher)
+    series.update({"matchers": kept} if kept else {})
+
+
+def _mend_options(made: Manifest, picks: random.Random) -> None:
+    """Stages that the plan has, and only where a gate is for several; a safety gate that rolls back."""
+    known = [
+        stage["name"] for stage in made.get("stages") or [{"name": "shadow"}, {"name": "canary"}, {"name": "full"}]
+    ]
+    for gate in made.get("gates") or []:
+        if "stages" in gate:
+            gate["stages"] = [picks.choice(known) for _ in gate["stages"]]
+    of_stages = [gate for stage in made.get("stages") or [] for gate in stage.get("gates") or []]
+    for gate in of_stages:
+        gate.pop("stages", None)
+    for gate in [*(made.get("gates") or []), *of_stages]:
+        if gate.get("severity") == "safety":
+            gate.pop("onFail", None)
 
 
 def _mend_limits(gate: Mapping[str, Any]) -> None:
@@ -125,3 +161,5 @@ def _mend_limits(gate: Mapping[str, Any]) -> None:
         least, most = value.get("min"), value.get("max")
         if least is not None and most is not None and float(least) > float(most):
             value["min"], value["max"] = most, least
+        if "maxIncrease" in value or "maxDecrease" in value:
+            value["query"] = f"$version{value['query']}"[: max(8, len(value["query"]))]

@@ -16,6 +16,9 @@ class Refusal(NamedTuple):
     sentence: str
 
 
+_RATIO = {"bad": {"metric": "bad_total"}, "total": {"metric": "all_total"}}
+
+
 def _gate(**kinds: Any) -> dict[str, Any]:
     return {"name": "extra", **kinds}
 
@@ -71,6 +74,27 @@ ON_CREATE = (
         "must have at most 20 items",
     ),
     Refusal("a stage name that is no DNS label", {"spec.stages.0.name": "My Shadow"}, "write a DNS label"),
+    # Options of gates
+    Refusal(
+        "another severity", {"spec.gates.0.severity": "fatal"}, 'supported values: "warning", "critical", "safety"'
+    ),
+    Refusal(
+        "a safety gate that only holds",
+        {"spec.gates.2.severity": "safety"},
+        "a gate of severity safety rolls back: remove onFail: Hold",
+    ),
+    Refusal("a gate for no stages", {"spec.gates.0.stages": []}, "should have at least 1 items"),
+    Refusal("a gate for a stage that is not", {"spec.gates.0.stages": ["bake"]}, "write names of spec.stages"),
+    Refusal(
+        "a gate for a stage that the default plan does not have",
+        {"spec.stages": REMOVED, "spec.gates.0.stages": ["bake"]},
+        "of a default plan they are shadow, canary and full",
+    ),
+    Refusal(
+        "a stage's gate for other stages",
+        {"spec.stages.0.gates": [{"name": "own", "errorRate": {"max": "1%"}, "stages": ["shadow"]}]},
+        "remove its stages, or move it to spec.gates",
+    ),
     # Versions
     Refusal(
         "a candidate of the baseline's version", {"spec.candidate.version": "2026.10.4"}, "the next one as candidate"
@@ -224,11 +248,32 @@ ON_CREATE = (
     ),
     Refusal("a latency without threshold", {"spec.gates.1.latency.threshold": REMOVED}, "threshold: Required value"),
     Refusal("a threshold of 0", {"spec.gates.1.latency.threshold": "0ms"}, "write a threshold above 0"),
-    Refusal("a value without limit", {"spec.gates.2.value": {"query": "up"}}, "give value.min, max or both, in quotes"),
+    Refusal("a value without limit", {"spec.gates.2.value": {"query": "up"}}, "give value.min, max, maxIncrease or"),
+    Refusal(
+        "a comparison of a query with itself",
+        {"spec.gates.2.value": {"query": "up", "maxDecrease": "5%"}},
+        "write $service or $version as the value of the label",
+    ),
     Refusal(
         "a value whose limits exclude each other",
         {"spec.gates.2.value": {"query": "up", "min": "2", "max": "1"}},
         "write a min that is at most max",
+    ),
+    Refusal("a ratio without limit", {"spec.gates.0": _gate(ratio=_RATIO)}, "give ratio.max, maxIncrease or both"),
+    Refusal(
+        "a ratio of one counter",
+        {"spec.gates.0": _gate(ratio={"bad": _RATIO["bad"], "max": "1%"})},
+        "ratio.total: Required value",
+    ),
+    Refusal(
+        "a ratio of a query",
+        {"spec.gates.0": _gate(ratio={**_RATIO, "total": {"metric": "sum(all_total)"}, "max": "1%"})},
+        "write a Prometheus metric name",
+    ),
+    Refusal(
+        "a ratio whose version label is none",
+        {"spec.gates.0": _gate(ratio={**_RATIO, "max": "1%", "versionLabel": {"name": "my-label"}})},
+        "write a Prometheus label name",
     ),
     Refusal("a share without sign", {"spec.gates.0.errorRate.max": "1"}, "write a share with its sign"),
     Refusal("a share that is a number", {"spec.gates.0.errorRate.max": 1}, 'must be of type string: "integer"'),

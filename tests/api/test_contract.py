@@ -35,6 +35,27 @@ ACCEPTED: dict[str, Changes] = {
         ]
     },
     "a stage with a gate of its own": {"spec.stages.1.gates": [{"name": "own", "errorRate": {"maxIncrease": "0%"}}]},
+    "a value compared with the baseline's": {
+        "spec.gates.2.value": {"query": 'avg(score{service="$service"})', "maxDecrease": "5%", "maxIncrease": "0.5%"}
+    },
+    "a ratio": {
+        "spec.gates.0": {
+            "name": "disagreement",
+            "ratio": {
+                "bad": {"metric": "answers_total", "matchers": [{"label": "agrees", "value": "false"}]},
+                "total": {"metric": "answers_total"},
+                "versionLabel": {"name": "version", "holds": "Version"},
+                "max": "2%",
+            },
+        }
+    },
+    "gates with options": {
+        "spec.gates.0.stages": ["shadow", "canary"],
+        "spec.gates.0.severity": "safety",
+        "spec.gates.1.dryRun": True,
+        "spec.gates.2.severity": "warning",
+    },
+    "a gate for a stage of the default plan": {"spec.stages": REMOVED, "spec.gates.0.stages": ["full"]},
     "an adopted rule": {"spec.traffic": {"httpRoute": {"adopt": {"name": "fraud", "rule": "score"}}}},
     "a GRPCRoute": {
         "spec.traffic": {

@@ -1,10 +1,11 @@
 """Answers to verdicts: each reason, and the boundaries at which a verdict turns."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from modelrollout.api.gates import Gate
+from modelrollout.api.options import PromoteOn
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.bench import Bench
 from modelrollout.core.evidence import Counted, Measured, NoData, Unknown
@@ -17,6 +18,10 @@ ERRORS = {"name": "errors", "errorRate": {"max": "2%"}}
 COMPARED = {"name": "errors", "errorRate": {"maxIncrease": "25%"}}
 BOTH = {"name": "errors", "errorRate": {"max": "2%", "maxIncrease": "25%"}}
 SLOW = {"name": "latency", "latency": {"threshold": "300ms", "maxAbove": "2%"}}
+DISAGREEMENT = {
+    "name": "disagreement",
+    "ratio": {"bad": {"metric": "differing_total"}, "total": {"metric": "compared_total"}, "max": "2%"},
+}
 SCORE = {"name": "score", "value": {"query": "q", "min": "0.1", "max": "0.2"}}
 
 
@@ -74,6 +79,11 @@ class TestAbsoluteLimit:
         assert verdict(SLOW, counted(37, 1000)) == (Verdict.FAIL, "AboveLimit")
         assert verdict(SLOW, counted(8, 1000)) == (Verdict.PASS, "BelowLimit")
         assert "took longer than 0.3s" in judged(SLOW, counted(8, 1000)).message
+
+    def test_bad_events_of_a_ratio_are_counted_like_failed_requests(self):
+        assert verdict(DISAGREEMENT, counted(37, 1000)) == (Verdict.FAIL, "AboveLimit")
+        assert verdict(DISAGREEMENT, counted(8, 1000)) == (Verdict.PASS, "BelowLimit")
+        assert "8 of 1000 requests were bad (0.8%), allowed is 2%" in judged(DISAGREEMENT, counted(8, 1000)).message
 
     def test_nothing_at_all_is_no_evidence(self):
         status = judged(ERRORS, counted(0, 0))
@@ -185,6 +195,45 @@ class TestComparison:
         assert status.limit == "at most 2% failed, at most 25% more than the baseline"
 
 
+class TestNoBreach:
+    NO_BREACH: ClassVar = {"promote_on": PromoteOn.NO_BREACH}
+
+    @pytest.mark.parametrize(
+        ("gate", "answer"),
+        [
+            pytest.param(ERRORS, counted(20, 1000), id="exactly at the absolute limit"),
+            pytest.param(COMPARED, counted(25, 1000, baseline=(180, 9000)), id="exactly at the relative limit"),
+            pytest.param(BOTH, counted(19, 1000, baseline=(180, 9000)), id="within both"),
+        ],
+    )
+    def test_numbers_that_keep_the_limit_pass_without_evidence(self, gate, answer):
+        assert verdict(gate, answer, limits=2, **self.NO_BREACH) == (Verdict.PASS, "NoBreach")
+
+    def test_without_it_an_absolute_limit_needs_evidence_for_the_same_numbers(self):
+        assert verdict(ERRORS, counted(20, 1000)) == (Verdict.UNKNOWN, "NeedEvidence")
+
+    @pytest.mark.parametrize(
+        ("gate", "answer"),
+        [
+            pytest.param(ERRORS, counted(21, 1000), id="absolute"),
+            pytest.param(COMPARED, counted(26, 1000, baseline=(180, 9000)), id="relative"),
+            pytest.param(BOTH, counted(20, 1000, baseline=(135, 9000)), id="one of two"),
+        ],
+    )
+    def test_numbers_above_the_limit_wait_for_evidence_either_way(self, gate, answer):
+        assert verdict(gate, answer, limits=2, **self.NO_BREACH) == (Verdict.UNKNOWN, "NeedEvidence")
+
+    def test_it_fails_on_the_same_evidence(self):
+        assert verdict(ERRORS, counted(37, 1000), **self.NO_BREACH) == (Verdict.FAIL, "AboveLimit")
+        assert verdict(ERRORS, counted(10, 20), **self.NO_BREACH) == (Verdict.FAIL, "Catastrophe")
+
+    def test_fewer_requests_than_the_minimum_do_not_pass(self):
+        assert verdict(ERRORS, counted(0, 99), **self.NO_BREACH) == (Verdict.UNKNOWN, "NeedRequests")
+
+    def test_the_message_says_what_it_is_not(self):
+        assert "no evidence" in judged(ERRORS, counted(1, 100), **self.NO_BREACH).message
+
+
 class TestCatastrophe:
     def test_half_of_twenty_requests_failing_needs_no_test(self):
         assert verdict(ERRORS, counted(10, 20)) == (Verdict.FAIL, "Catastrophe")
@@ -262,6 +311,56 @@ class TestValues:
     )
     def test_a_value_is_shown_in_a_few_digits_however_large_or_small(self, value, shown):
         assert judged(SCORE, Measured(value)).value == shown
+
+
+class TestValuesBesideTheBaselines:
+    LIMITS: ClassVar = {"query": 'q{a="$service"}', "maxIncrease": "10%", "maxDecrease": "5%"}
+    NEAR: ClassVar = {"name": "score", "value": LIMITS}
+    BOTH: ClassVar = {"name": "score", "value": {**LIMITS, "max": "100"}}
+
+    @pytest.mark.parametrize(
+        ("value", "baseline", "found"),
+        [
+            pytest.param(44.0, 40.0, (Verdict.PASS, "NoWorseThanBaseline"), id="as far above as it may"),
+            pytest.param(44.1, 40.0, (Verdict.FAIL, "WorseThanBaseline"), id="further above"),
+            pytest.param(38.0, 40.0, (Verdict.PASS, "NoWorseThanBaseline"), id="as far below as it may"),
+            pytest.param(37.9, 40.0, (Verdict.FAIL, "WorseThanBaseline"), id="further below"),
+            pytest.param(-36.0, -40.0, (Verdict.PASS, "NoWorseThanBaseline"), id="as far above a negative one"),
+            pytest.param(-35.9, -40.0, (Verdict.FAIL, "WorseThanBaseline"), id="further above a negative one"),
+            pytest.param(-42.1, -40.0, (Verdict.FAIL, "WorseThanBaseline"), id="further below a negative one"),
+            pytest.param(0.0, 0.0, (Verdict.PASS, "NoWorseThanBaseline"), id="both 0"),
+            pytest.param(0.1, 0.0, (Verdict.UNKNOWN, "BaselineZero"), id="no percentage of 0"),
+            pytest.param(1.0, None, (Verdict.PASS, "NothingToCompare"), id="a baseline without requests"),
+            pytest.param(1.0, NoData(Unknown.STALE, "old"), (Verdict.UNKNOWN, "Stale"), id="an unknown baseline"),
+        ],
+    )
+    def test_a_value_is_compared_in_percent_of_the_baselines(self, value, baseline, found):
+        assert verdict(self.NEAR, Measured(value, baseline)) == found
+
+    def test_only_the_side_that_is_limited_is_looked_at(self):
+        may_fall = {"name": "score", "value": {"query": 'q{a="$service"}', "maxIncrease": "10%"}}
+
+        assert verdict(may_fall, Measured(1.0, 40.0))[0] is Verdict.PASS
+
+    def test_what_is_within_its_bounds_may_still_be_worse_than_the_baseline(self):
+        assert verdict(self.BOTH, Measured(50.0, 40.0)) == (Verdict.FAIL, "WorseThanBaseline")
+
+    def test_what_is_near_the_baseline_may_still_be_out_of_bounds(self):
+        assert verdict(self.BOTH, Measured(101.0, 99.0)) == (Verdict.FAIL, "OutOfBounds")
+
+    def test_what_both_versions_break_is_no_fault_of_the_candidates(self):
+        assert verdict(self.BOTH, Measured(102.0, 101.0)) == (Verdict.UNKNOWN, "BaselineAlsoFailing")
+
+    def test_the_numbers_of_both_are_shown(self):
+        status = judged(self.BOTH, Measured(50.0, 40.0))
+
+        assert status.limit == "at most 100, at most 10% more and at most 5% less than the baseline"
+        assert "50, the baseline has 40; allowed is at most 10% more" in status.message
+
+    def test_no_comparison_fails_while_the_candidate_warms_up(self):
+        warming = NOW + timedelta(minutes=1)
+
+        assert verdict(self.NEAR, Measured(99.0, 40.0), warming_until=warming) == (Verdict.UNKNOWN, "WarmingUp")
 
 
 class TestNoData:

@@ -151,3 +151,13 @@ class TestJudging:
 
         assert next(judge_all(one_limit, at_the_boundary, NOW)).verdict is Verdict.FAIL
         assert next(judge_all(five_limits, at_the_boundary, NOW)).verdict is Verdict.UNKNOWN
+
+    def test_what_the_plan_promotes_on_is_what_they_are_judged_by(self):
+        at_the_limit = {"errors": Counted(Counts(1000, 10), None)}
+        evidence, no_breach = (
+            running("canary", 0, applied=timedelta(hours=1), analysis={"promoteOn": on})
+            for on in ("Evidence", "NoBreach")
+        )
+
+        assert next(judge_all(evidence, at_the_limit, NOW)).verdict is Verdict.UNKNOWN
+        assert next(judge_all(no_breach, at_the_limit, NOW)).verdict is Verdict.PASS

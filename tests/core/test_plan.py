@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from modelrollout.api.fields import ALL, NONE
 from modelrollout.api.rollout import ModelRolloutSpec
+from modelrollout.core.panel import panel_of
 from modelrollout.core.plan import identity_of, plan_of, policy_of, unmet_need
 from modelrollout.core.traffic import CANDIDATE_ONLY, Capabilities, Shares
 
@@ -99,7 +100,16 @@ class TestSteps:
             {"name": "c", "value": {"query": "q", "min": "0", "max": "1"}},
         ]
 
-        assert plan(stages=[FULL], gates=gates).steps[0].limits == 4
+        assert panel_of(plan(stages=[FULL], gates=gates).steps[0].gates).limits == 4
+
+    def test_a_gate_for_some_stages_is_in_those_alone(self):
+        gates = [
+            {"name": "all", "errorRate": {"max": "1%"}},
+            {"name": "early", "errorRate": {"max": "1%"}, "stages": ["canary"]},
+        ]
+        steps = plan(stages=[CANARY, FULL], gates=gates).steps
+
+        assert [[gate.name for gate in step.gates] for step in (steps[0], steps[-1])] == [["all", "early"], ["all"]]
 
     def test_a_first_deployment_only_bakes(self):
         assert [s.stage for s in plan(stages=[CANARY, FULL], has_baseline=False).steps] == ["full"]

@@ -18,12 +18,12 @@ _SAID_BY = {
     "Wait": 0,
     "Blocked": 0,
     "_going": 0,
-    "_Finding": 1,
+    "Finding": 1,
     "Event": 1,
     "_Statement": 2,
 }
 _CAMEL = re.compile(r"(?:[A-Z][a-z0-9]+)+")
-# The two calls whose reason is put together: f"{what}NotReady", and the constants of core.gates.
+# The two calls whose reason is put together: f"{what}NotReady", and the constants of core.counts.
 _PUT_TOGETHER = frozenset({"BaselineNotReady", "CandidateNotReady", "BaselineAlsoFailing", "Catastrophe"})
 
 

@@ -163,6 +163,16 @@ def test_the_example_of_a_relative_limit_is_so():
     assert odds(13) < math.log(200) <= odds(14)
 
 
+def test_the_price_of_no_breach_is_so():
+    def passes(share: float) -> int:
+        chance = sum(math.comb(300, bad) * share**bad * (1 - share) ** (300 - bad) for bad in range(4))
+        return round(100 * chance)
+
+    assert f"passes with a probability of {passes(0.01)} % and one twice as bad with {passes(0.02)} %" in " ".join(
+        KIND.text.split()
+    )
+
+
 def _fewest_that_fail(total: int, limit: float) -> int:
     return next(bad for bad in range(total + 1) if log_evidence_above(Counts(total, bad), limit) >= math.log(200))
 

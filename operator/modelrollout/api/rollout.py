@@ -19,12 +19,11 @@ from modelrollout.api.fields import (
     rule,
     rules,
 )
-from modelrollout.api.gates import Gates, OnFail
+from modelrollout.api.gates import MAX_STAGES, Gates, OnFail
 from modelrollout.api.metrics import Metrics
+from modelrollout.api.options import PromoteOn
 from modelrollout.api.traffic import Traffic
 from modelrollout.api.versions import ModelVersion
-
-MAX_STAGES = 20
 
 MAX_WEIGHTS = 20
 
@@ -32,7 +31,18 @@ MAX_GATE_TEXT = 65_536
 """Characters of all queries and runbook addresses together: etcd takes no object above 1.5 MiB, status included, and
 the API server would answer 500 to it."""
 
-_GATE_TEXT = "(has(g.value) ? g.value.query.size() : 0) + (has(g.runbookURL) ? g.runbookURL.size() : 0)"
+
+def _series_text(at: str) -> str:
+    """Return how CEL counts the characters of a series at this path."""
+    return (
+        f"{at}.metric.size() + (has({at}.matchers) ? {at}.matchers.map(m, m.label.size() + m.value.size()).sum() : 0)"
+    )
+
+
+_GATE_TEXT = (
+    "(has(g.value) ? g.value.query.size() : 0) + (has(g.runbookURL) ? g.runbookURL.size() : 0)"
+    f" + (has(g.ratio) ? {_series_text('g.ratio.bad')} + {_series_text('g.ratio.total')} : 0)"
+)
 
 
 class Risk(StrEnum):
@@ -93,7 +103,11 @@ class Stage(Model):
             rule(
                 "[has(self.shadow), has(self.canary), has(self.full)].filter(given, given).size() == 1",
                 "give exactly one of shadow, canary and full: a stage is one of them",
-            )
+            ),
+            rule(
+                "!has(self.gates) || self.gates.all(g, !has(g.stages))",
+                "a gate of a stage is judged in that stage alone: remove its stages, or move it to spec.gates",
+            ),
         )
     )
 
@@ -143,6 +157,11 @@ class Analysis(Model):
         ge=20,
         le=10_000_000,
         description="Requests of each version below which no gate passes; 300 when left out.",
+    )
+    promote_on: PromoteOn = Field(
+        PromoteOn.EVIDENCE,
+        description="What passes a gate on counted requests: Evidence that its limit is kept (when left out), or NoBreach:"
+        " minRequests are in and the numbers keep the limit, which lets far more bad versions pass.",
     )
     ingest_delay: Duration | None = Field(
         None,
@@ -202,6 +221,12 @@ class ModelRolloutSpec(Model):
                 "a stage's gate has the name of one in spec.gates: give it a name of its own",
             ),
             rule(
+                "!has(self.gates) || self.gates.all(g, !has(g.stages) || g.stages.all(n, has(self.stages) ?"
+                " self.stages.exists(s, s.name == n) : n in ['shadow', 'canary', 'full']))",
+                "a gate's stages name a stage that the plan does not have: write names of spec.stages; of a default plan they"
+                " are shadow, canary and full",
+            ),
+            rule(
                 "!has(self.traffic.grpcRoute) || self.metrics.preset != 'traefik'",
                 "preset traefik counts HTTP statuses, and a gRPC call that fails has status 200: with traffic.grpcRoute write"
                 " preset: custom and name your server's own metrics",
@@ -210,7 +235,7 @@ class ModelRolloutSpec(Model):
                 f"(has(self.gates) ? self.gates.map(g, {_GATE_TEXT}).sum() : 0) + (has(self.stages) ?"
                 f" self.stages.map(s, has(s.gates) ? s.gates.map(g, {_GATE_TEXT}).sum() : 0).sum() : 0)"
                 f" <= {MAX_GATE_TEXT}",
-                f"the queries and runbook addresses of all gates have more than {MAX_GATE_TEXT} characters together:"
+                f"the queries, matchers and runbook addresses of all gates have more than {MAX_GATE_TEXT} characters together:"
                 " write shorter ones, for example by recording rules in Prometheus",
             ),
         )

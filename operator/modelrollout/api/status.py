@@ -8,6 +8,7 @@ from pydantic import Field
 from modelrollout.api.evidence import GateEvidence
 from modelrollout.api.fields import AnyPercent, Duration, Model, Time
 from modelrollout.api.gates import MAX_GATES
+from modelrollout.api.options import GateEffect
 from modelrollout.api.rollout import MAX_WEIGHTS
 from modelrollout.api.versions import ServiceRef
 
@@ -171,6 +172,11 @@ class GateStatus(Model):
     evaluated_at: Time = Field(description="When these numbers were measured.")
     evidence: GateEvidence | None = Field(None, description="How far the gate is from its verdict.")
     tally: Tally | None = Field(None, description="Counts of the present step.")
+    effect: GateEffect | None = Field(
+        None,
+        description="Warns: a failure is told and does nothing. Records: a dry run. Stops: a failure also keeps later"
+        " candidates from beginning. None: it does what onFail says.",
+    )
     earlier: list[Tally] = Field(
         [],
         max_length=MAX_WEIGHTS,
@@ -236,6 +242,15 @@ class HeldStatus(Model):
     requested_by: Word | None = Field(None, description="Who asked, unverified.")
 
 
+class SafetyStop(Model):
+    """A gate of severity safety has failed: no candidate begins before somebody asks for control.retry."""
+
+    since: Time = Field(description="Since when.")
+    version: Word = Field(description="The version that failed it.")
+    gate: Word = Field(description="Name of the gate.")
+    message: Sentence = Field(description="What it found.")
+
+
 class ModelRolloutStatus(Model):
     """Where the rollout stands."""
 
@@ -259,6 +274,9 @@ class ModelRolloutStatus(Model):
     attempt: Attempt | None = Field(None, description="The present attempt, or the last one.")
     route: RouteStatus | None = Field(None, description="What was last read back from the routing object.")
     held: HeldStatus | None = Field(None, description="A person's hold.")
+    safety_stop: SafetyStop | None = Field(
+        None, description="Why no candidate begins before control.retry: a gate of severity safety has failed."
+    )
     control: Control | None = Field(None, description="The inbox for people: the only part of status that is theirs.")
     commands: list[HandledCommand] = Field(
         [], max_length=MAX_COMMANDS, description="The last messages that were acted on."

@@ -171,7 +171,7 @@ def _noted(case: Case) -> Attempt:
     }
     if case.has_traffic and case.seen.candidate not in {Endpoints.READY, Endpoints.UNKNOWN}:
         update["unready_since"] = min(attempt.unready_since or case.now, case.now)
-    if any(is_lost(gate) for gate in gates):
+    if any(is_lost(gate) for gate in case.acting):
         update["metrics_lost_since"] = min(attempt.metrics_lost_since or case.now, case.now)
     if attempt.applied_at is None and attempt.rollback is None and _is_applied(case) and not case.is_clock_wrong:
         update["applied_at"] = case.now

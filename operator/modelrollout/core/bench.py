@@ -1,10 +1,12 @@
 """What every kind of gate is judged by, and the form in which each says what it found."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from modelrollout.api.gates import Gate
+from modelrollout.api.options import GateEffect, PromoteOn
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.dispersion import INDEPENDENT, Dispersion
 from modelrollout.core.evidence import Asked, Unknown
@@ -19,7 +21,7 @@ _SETTLED = {Verdict.PASS: Weighed(0.0, 1.0), Verdict.FAIL: BROKEN}
 class Bench:
     """What a gate is judged by, beside the answer.
 
-    `limits` is the number of limits that all gates of the step set: rolling back when any one is broken, each
+    `limits` is the number of limits that the acting gates of the step set: rolling back when any one is broken, each
     has to be that much surer. `stored` is the gate's last status in this step, if it has one. A window is short
     while it may well hold no sample, so that its emptiness says nothing. Evidence is divided by `dispersion`.
     """
@@ -31,6 +33,8 @@ class Bench:
     stored: GateStatus | None
     now: datetime
     is_window_short: bool = False
+    promote_on: PromoteOn = PromoteOn.EVIDENCE
+    effect: GateEffect | None = None
     dispersion: Dispersion = INDEPENDENT
     asked: Asked | None = None
 
@@ -48,6 +52,14 @@ class Finding:
     reason: str
     message: str
     weighed: Weighed | None = None
+
+
+def most_telling(findings: Sequence[Finding]) -> Finding:
+    """Return what several limits of one gate come to: a failure, else what is not known, else that all pass."""
+    for verdict in (Verdict.FAIL, Verdict.UNKNOWN):
+        if worst := next((found for found in findings if found.verdict is verdict), None):
+            return worst
+    return Finding(Verdict.PASS, findings[0].reason, "; ".join(found.message for found in findings))
 
 
 def warming(bench: Bench) -> Finding:
@@ -81,5 +93,6 @@ def status_of(
         evaluated_at=bench.now,
         evidence=evidence,
         tally=tally,
+        effect=bench.effect,
         earlier=list(bench.earlier),
     )

@@ -10,6 +10,7 @@ from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import Attempt, Command, GateStatus, ModelRolloutStatus, Outcome, Phase, VersionStatus
 from modelrollout.api.traffic import Traffic
 from modelrollout.core.gates import is_lost
+from modelrollout.core.panel import acts
 from modelrollout.core.plan import Plan, Policy, Step
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import (
@@ -146,6 +147,11 @@ class Case:
         """The note that the route carries under this rollout's name, whoever's it is."""
         return way_back_in(self.seen.route)
 
+    @cached_property
+    def acting(self) -> tuple[GateStatus, ...]:
+        """The verdicts that matter to the rollout: warnings and dry runs are only written down."""
+        return tuple(gate for gate in self.seen.gates if acts(gate))
+
     @property
     def has_traffic(self) -> bool:
         """Whether the candidate should have requests or copies."""
@@ -162,7 +168,7 @@ class Case:
         if self.attempt is None:
             return timedelta(0)
         known = (self.attempt.blind_for or timedelta(0)) + self.seen.unseen
-        lost, gates = self.attempt.metrics_lost_since, self.seen.gates
+        lost, gates = self.attempt.metrics_lost_since, self.acting
         if lost is None or not gates or any(is_lost(gate) for gate in gates):
             return known
         return known + max(timedelta(0), self.now - lost)

@@ -7,6 +7,7 @@ from modelrollout.api.status import Condition, Outcome
 from modelrollout.core.case import Case
 from modelrollout.core.drain import drain_text
 from modelrollout.core.gates import is_lost
+from modelrollout.core.panel import acts
 from modelrollout.core.traffic import Blocked, Endpoints, Foreign, Routed, Unmanaged
 from modelrollout.core.verbs import (
     Begin,
@@ -126,7 +127,7 @@ def _metrics_available(case: Case) -> _Statement:
     attempt = case.attempt
     if attempt is None or not attempt.gates:
         return _Statement("MetricsAvailable", "Unknown", "NotJudging", "no gate is being judged")
-    if lost := next((gate for gate in attempt.gates if is_lost(gate)), None):
+    if lost := next((gate for gate in attempt.gates if acts(gate) and is_lost(gate)), None):
         return _Statement("MetricsAvailable", "False", lost.reason, f"gate {lost.name}: {lost.message}")
     return _Statement("MetricsAvailable", "True", "Available", "every gate gets usable samples")
 

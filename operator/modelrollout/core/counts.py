@@ -6,8 +6,10 @@ from typing import assert_never
 
 from modelrollout.api.fields import render_share
 from modelrollout.api.gates import ErrorRate, Gate, Latency, Value
+from modelrollout.api.kinds import Ratio
+from modelrollout.api.options import PromoteOn
 from modelrollout.api.status import GateStatus, Tally, Verdict
-from modelrollout.core.bench import BROKEN, Bench, Finding, status_of, warming
+from modelrollout.core.bench import BROKEN, Bench, Finding, most_telling, status_of, warming
 from modelrollout.core.evidence import Counted, Unknown
 from modelrollout.core.outlook import Weighed, clean_requests_missing, multiple_text, requests_missing, together
 from modelrollout.core.power import smallest_detectable
@@ -85,10 +87,7 @@ def _weigh(gate: Gate, counted: Counted, tally: Tally, bench: Bench) -> Finding:
     if increase is not None:
         findings.append(_weigh_increase(gate, counted, tally, bench))
     weighed = together([f.weighed for f in findings if f.weighed])  # Nothing was weighed where nothing is compared.
-    for verdict in (Verdict.FAIL, Verdict.UNKNOWN):
-        if worst := next((f for f in findings if f.verdict is verdict), None):
-            return replace(worst, weighed=weighed)
-    return Finding(Verdict.PASS, findings[0].reason, "; ".join(f.message for f in findings), weighed)
+    return replace(most_telling(findings), weighed=weighed)
 
 
 def _weigh_absolute(limit: float, what: str, tally: Tally, bench: Bench) -> Finding:
@@ -113,8 +112,12 @@ def _weigh_absolute(limit: float, what: str, tally: Tally, bench: Bench) -> Find
         min(in_favour / PASS_THRESHOLD, tally.total / bench.min_requests),
         None if missing is None else max(missing, lacking),
     )
+    if bench.promote_on is PromoteOn.NO_BREACH:
+        weighed = replace(weighed, towards_pass=min(1.0, tally.total / bench.min_requests), needed=lacking)
     if lacking:
         return replace(_need_requests(tally.total, "candidate", bench), weighed=weighed)
+    if bench.promote_on is PromoteOn.NO_BREACH:
+        return _no_breach(shown, weighed, kept=tally.bad <= limit * tally.total)
     if in_favour >= PASS_THRESHOLD:
         return Finding(Verdict.PASS, "BelowLimit", f"{shown}; odds for it {_odds(in_favour)}", weighed)
     clean = clean_requests_missing(now, limit, PASS_THRESHOLD, phi)
@@ -165,6 +168,9 @@ def _weigh_increase(gate: Gate, counted: Counted, tally: Tally, bench: Bench) ->
     for count, whose in ((tally.total, "candidate"), (tally.baseline_total, "baseline")):
         if count < bench.min_requests:
             return replace(_need_requests(count, whose, bench), weighed=weighed)
+    if bench.promote_on is PromoteOn.NO_BREACH and times <= 1:
+        allowed = (1 + increase) * tally.baseline_bad * tally.total
+        return _no_breach(shown, weighed, kept=tally.bad * tally.baseline_total <= allowed)
     if not is_clear:
         hint = f"{shown}; odds against it {_odds(against)}: neither refuted nor confirmed, more requests are needed"
         return Finding(Verdict.UNKNOWN, Unknown.NEED_EVIDENCE, hint, weighed)
@@ -196,6 +202,15 @@ def _silence(caught: float | None, other_limit: float | None, bench: Bench) -> s
     return f"too few bad requests of the baseline to compare with: {decides} decides"
 
 
+def _no_breach(shown: str, weighed: Weighed, *, kept: bool) -> Finding:
+    """Pass on the numbers alone. A version that is exactly at its limit passes so at every other look."""
+    if kept:
+        text = f"{shown}; no limit is broken, which is no evidence that it is kept"
+        return Finding(Verdict.PASS, "NoBreach", text, replace(weighed, towards_pass=1.0, needed=0))
+    hint = f"{shown}; above what is allowed, without evidence that it is not chance: more requests are needed"
+    return Finding(Verdict.UNKNOWN, Unknown.NEED_EVIDENCE, hint, replace(weighed, towards_pass=0.99, needed=None))
+
+
 def _need_requests(count: int, whose: str, bench: Bench) -> Finding:
     message = f"{count} of {bench.min_requests} requests of the {whose} are in"
     return Finding(Verdict.UNKNOWN, Unknown.NEED_REQUESTS, message)
@@ -207,6 +222,8 @@ def _limits(gate: Gate) -> tuple[float | None, float | None, str]:
             return highest, increase, "failed"
         case Latency(threshold=threshold, max_above=highest, max_increase=increase):
             return highest, increase, f"took longer than {threshold.total_seconds():g}s"
+        case Ratio(max=highest, max_increase=increase):
+            return highest, increase, "were bad"
         case Value():
             raise ValueError(f"gate {gate.name!r} counts no requests, but requests were counted")
         case other:
@@ -214,7 +231,7 @@ def _limits(gate: Gate) -> tuple[float | None, float | None, str]:
 
 
 def _detect_of(gate: Gate) -> float | None:
-    limits = gate.error_rate or gate.latency
+    limits = gate.error_rate or gate.latency or gate.ratio
     return limits.detect if limits else None
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from modelrollout.api.status import Attempt, Condition, ModelRolloutStatus, Outcome, Verdict
+from modelrollout.api.options import GateEffect
+from modelrollout.api.status import Attempt, Condition, GateStatus, ModelRolloutStatus, Outcome, Verdict
 from modelrollout.core.case import Case
 from modelrollout.core.gates import is_lost
 from modelrollout.core.verbs import Go, Verb
@@ -87,12 +88,19 @@ def _gates(known: Attempt | None, new: Attempt) -> Iterator[Event]:
         if was and (was.verdict, is_lost(was)) == (gate.verdict, is_lost(gate)):
             continue
         note = f"gate {gate.name} in stage {new.stage}: {gate.message}"
-        if gate.verdict is Verdict.FAIL:
-            yield Event("Warning", "GateFailed", "Judge", note)
+        if gate.effect is GateEffect.RECORDS:
+            yield from _dry_run(gate, note)
+        elif gate.verdict is Verdict.FAIL:
+            yield Event("Warning", "GateWarns" if gate.effect is GateEffect.WARNS else "GateFailed", "Judge", note)
         elif is_lost(gate):
             yield Event("Warning", "GateUnknown", "Judge", f"{note} ({gate.reason})")
         elif gate.verdict is Verdict.PASS:
             yield Event("Normal", "GatePassed", "Judge", note)
+
+
+def _dry_run(gate: GateStatus, note: str) -> Iterator[Event]:
+    if gate.verdict is Verdict.FAIL:
+        yield Event("Normal", "GateWouldFail", "Judge", f"{note} (a dry run)")
 
 
 def _outcome(attempt: Attempt, outcome: Outcome) -> Event:

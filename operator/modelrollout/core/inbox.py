@@ -56,7 +56,7 @@ def file_retry(case: Case) -> Case:
     request = case.status.control.retry if case.status.control else None
     if request is None:
         return case
-    status = case.status.model_copy(update={"control": None})
+    status = case.status.model_copy(update={"control": None, "safety_stop": None})
     filed = _filed(Command.RETRY, request, "trying again", case.now)
     return replace(case, rollout=replace(case.rollout, status=_with_filed(status, [filed])))
 
@@ -122,6 +122,9 @@ def _handle(
         return status.model_copy(update={"held": None, "attempt": attempt}), "resumed"
     if Command.ROLLBACK in requests:
         return status, "ignored: a rollback was asked for at the same time"
+    if status.safety_stop:
+        lifted = f"the stop of safety gate {status.safety_stop.gate} is lifted"
+        return status.model_copy(update={"safety_stop": None}), lifted
     return status, _retry_answer(case)
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from modelrollout.api.fields import render_duration
 from modelrollout.api.gates import Gate, OnFail
+from modelrollout.api.options import GateEffect
 from modelrollout.api.status import Cause, GateStatus, Verdict
 from modelrollout.core.case import Case
 from modelrollout.core.counts import CATASTROPHE
@@ -25,9 +26,9 @@ def stop_catastrophe(case: Case) -> Verb | None:
 
 
 def stop_on_failed_gate(case: Case) -> Verb | None:
-    """A failed gate rolls back, unless it says that it only holds."""
+    """A failed gate rolls back, unless it says that it only holds; one of severity safety in any case."""
     for failed in _failed(case):
-        if _gate(case, failed.name).on_fail is OnFail.ROLLBACK:
+        if failed.effect is GateEffect.STOPS or _gate(case, failed.name).on_fail is OnFail.ROLLBACK:
             return _stop_on(case, failed, Cause.GATE_FAILED)
     return None
 
@@ -40,14 +41,14 @@ def hold_on_failed_gate(case: Case) -> Verb | None:
 
 def start_evidence_again(case: Case) -> Verb | None:
     """Prometheus has lost data: what was counted before cannot be added to."""
-    if case.step and case.seen.looked and any(g.reason == Unknown.COUNTS_SHRANK for g in case.seen.gates):
+    if case.step and case.seen.looked and any(g.reason == Unknown.COUNTS_SHRANK for g in case.acting):
         return Go(case.step, Cause.METRICS_LOST, "Prometheus has lost data: this step's clock and evidence start again")
     return None
 
 
 def hold_on_unknown(case: Case) -> Verb | None:
     """Without usable metrics nothing is promoted and nothing rolled back, unless the plan says so after a while."""
-    unknown = [g for g in case.seen.gates if is_lost(g)]
+    unknown = [g for g in case.acting if is_lost(g)]
     if not (case.attempt and unknown):
         return None
     first = unknown[0]
@@ -67,7 +68,7 @@ def hold_at_deadline(case: Case) -> Verb | None:
     deadline = max(due, attempt.resumed_at or due) + case.policy.deadline
     if case.now < deadline:
         return None
-    missing = next((g for g in case.seen.gates if g.verdict is not Verdict.PASS), None)
+    missing = next((g for g in case.acting if g.verdict is not Verdict.PASS), None)
     text = f"{stage_text(case)} has not passed in {render_duration(case.policy.deadline)} after its minimum"
     text += f": gate {missing.name}: {missing.message}" if missing else ""
     if case.policy.on_deadline is OnFail.ROLLBACK and attempt.baseline:
@@ -91,7 +92,7 @@ def promote(case: Case) -> Verb | None:
 def wait(case: Case) -> Verb:
     """Everything is well, it takes its time."""
     due = _earliest_end(case)
-    unknown = [g.name for g in case.seen.gates if g.verdict is not Verdict.PASS]
+    unknown = [g.name for g in case.acting if g.verdict is not Verdict.PASS]
     if due and case.now < due:
         blind = f", as nobody could look for {span_text(case.blind)} of it" if case.blind else ""
         return Wait("Progressing", f"{stage_text(case)} until {due:%Y-%m-%d %H:%M:%S} UTC at least{blind}", until=due)
@@ -108,7 +109,7 @@ def _stop_on(case: Case, failed: GateStatus, cause: Cause) -> Verb:
 
 
 def _failed(case: Case) -> Iterable[GateStatus]:
-    return [g for g in case.seen.gates if g.verdict is Verdict.FAIL] if case.attempt else []
+    return [g for g in case.acting if g.verdict is Verdict.FAIL] if case.attempt else []
 
 
 def _gate(case: Case, name: str) -> Gate:
@@ -122,7 +123,7 @@ def _gate_text(case: Case, failed: GateStatus) -> str:
 
 
 def _all_pass(case: Case) -> bool:
-    gates = case.seen.gates
+    gates = case.acting
     return bool(case.step and gates) and all(g.verdict is Verdict.PASS for g in gates)
 
 
@@ -133,4 +134,4 @@ def _earliest_end(case: Case) -> datetime | None:
 
 
 def _gates_text(case: Case) -> str:
-    return f"{len(case.seen.gates)} of {len(case.seen.gates)} gates pass"
+    return f"{len(case.acting)} of {len(case.acting)} gates pass"

@@ -11,6 +11,7 @@ from modelrollout.core.dispersion import dispersion_for
 from modelrollout.core.evidence import Answer, Before, Gap, NoData, Question, Track, Unknown
 from modelrollout.core.gates import judge
 from modelrollout.core.outlook import advise
+from modelrollout.core.panel import panel_of
 from modelrollout.core.plan import Plan, Policy, StageKind, Step
 from modelrollout.core.rollout import Rollout
 
@@ -128,13 +129,15 @@ def judge_all(
     is_short = since is not None and now - policy.ingest_delay - since < policy.freshness
     waiting = NoData(Unknown.WARMING_UP, "the first requests of this step are on their way into the metrics")
 
-    limits = step.limits
+    panel = panel_of(step.gates)
 
     def bench(gate: Gate, answer: Answer) -> Bench:
         known = stored.get(gate.name)
         return Bench(
             min_requests=policy.min_requests,
-            limits=limits,
+            promote_on=policy.promote_on,
+            limits=panel.limits_for(gate),
+            effect=panel.effects.get(gate.name),
             warming_until=warming,
             earlier=tuple(known.earlier) if known else (),
             stored=known,

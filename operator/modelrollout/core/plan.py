@@ -9,6 +9,8 @@ from typing import Any, assert_never
 
 from modelrollout.api.fields import ALL, NONE, Percent
 from modelrollout.api.gates import ErrorRate, Gate, Latency, OnFail, Value
+from modelrollout.api.kinds import Ratio
+from modelrollout.api.options import PromoteOn
 from modelrollout.api.rollout import Canary, Full, ModelRolloutSpec, Risk, Shadow, Stage
 from modelrollout.api.status import VersionStatus
 from modelrollout.api.versions import ModelVersion
@@ -38,16 +40,15 @@ class Step:
     min_duration: timedelta
     gates: tuple[Gate, ...]
 
-    @property
-    def limits(self) -> int:
-        """How many limits its gates set: over so many the false alarms of one look add up."""
-        return sum(len(limits_of(gate)) for gate in self.gates)
-
 
 def limits_of(gate: Gate) -> tuple[str, ...]:
     """Return which limits a gate sets: `absolute`, `relative`, both, or `bounds` of a value."""
     match gate.kind:
-        case ErrorRate(max=highest, max_increase=increase) | Latency(max_above=highest, max_increase=increase):
+        case (
+            ErrorRate(max=highest, max_increase=increase)
+            | Latency(max_above=highest, max_increase=increase)
+            | Ratio(max=highest, max_increase=increase)
+        ):
             pass
         case Value():
             return ("bounds",)
@@ -97,6 +98,7 @@ class Policy:
     interval: timedelta
     warmup: timedelta
     min_requests: int
+    promote_on: PromoteOn
     ingest_delay: timedelta
     freshness: timedelta
     deadline: timedelta
@@ -135,6 +137,7 @@ def policy_of(spec: ModelRolloutSpec) -> Policy:
         interval=default(given.interval, timedelta(seconds=30)),
         warmup=default(given.warmup, timedelta(minutes=2)),
         min_requests=given.min_requests or 300,
+        promote_on=given.promote_on,
         ingest_delay=default(given.ingest_delay, timedelta(seconds=30)),
         freshness=default(given.freshness, timedelta(minutes=1)),
         deadline=default(given.deadline, timedelta(hours=1)),
@@ -185,7 +188,8 @@ def unmet_need(plan: Plan, capabilities: Capabilities) -> Blocked | None:
 
 
 def _steps_of(stage: Stage, common: tuple[Gate, ...]) -> tuple[Step, ...]:
-    gates = common + tuple(stage.gates or ())
+    judged = tuple(gate for gate in common if gate.stages is None or stage.name in gate.stages)
+    gates = judged + tuple(stage.gates or ())
     lasts = DEFAULT_STEP_DURATION if stage.min_duration is None else stage.min_duration
     match (stage.shadow, stage.canary, stage.full):
         case (Shadow() as shadow, None, None):

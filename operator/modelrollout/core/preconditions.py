@@ -21,6 +21,18 @@ def persons_hold(case: Case) -> Hold | None:
     return None
 
 
+def safety_hold(case: Case) -> Hold | None:
+    """Return the hold after a gate of severity safety has failed, until somebody asks for a retry."""
+    stop = case.status.safety_stop
+    if stop is None or Command.RETRY in case.taken:
+        return None
+    return Hold(
+        "SafetyStop",
+        f"version {stop.version} failed safety gate {stop.gate} at {stop.since:%Y-%m-%d %H:%M} UTC: {stop.message}. No"
+        " candidate begins before somebody has looked and asks for control.retry",
+    )
+
+
 def skewed_clock(case: Case) -> Hold | None:
     """Return the hold while our clock is not the cluster's: no time that was written down means anything then."""
     skew = case.seen.skew
@@ -87,6 +99,8 @@ def missing_outside(case: Case) -> Blocked | None:
             f"spec.analysis.interval is {render_duration(case.policy.interval)}, this operator looks every {least} at most:"
             f" write {least} or more, or ask the administrator for a smaller --min-interval",
         )
+    if case.rollout.flaw:
+        return case.rollout.flaw
     if case.seen.metrics:
         return case.seen.metrics
     if isinstance(case.seen.route, Blocked):

@@ -11,7 +11,9 @@ from modelrollout.core.case import Case, place_of
 from modelrollout.core.conditions import conditions_of
 from modelrollout.core.events import Event, events_between
 from modelrollout.core.news import is_old_news
+from modelrollout.core.panel import acts
 from modelrollout.core.plan import StageKind, Step
+from modelrollout.core.safety import safety_stop_after
 from modelrollout.core.traffic import Foreign, Place, Routed, Shares, WayBack
 from modelrollout.core.verbs import (
     Begin,
@@ -68,6 +70,7 @@ def project(before: Case, case: Case, verb: Verb) -> Decision:
             "attempt": attempt,
             "serving": serving,
             "route": _route_status(case),
+            "safety_stop": safety_stop_after(case, verb),
         }
     )
     after = replace(case, rollout=replace(case.rollout, status=status))
@@ -148,9 +151,8 @@ def _weight_of(case: Case) -> str | None:
 
 
 def _gates_summary(attempt: Attempt | None) -> str | None:
-    if attempt is None or not attempt.gates:
-        return None
-    return f"{sum(g.verdict is Verdict.PASS for g in attempt.gates)}/{len(attempt.gates)}"
+    acting = [gate for gate in attempt.gates if acts(gate)] if attempt else []
+    return f"{sum(gate.verdict is Verdict.PASS for gate in acting)}/{len(acting)}" if acting else None
 
 
 def _route_write(case: Case, verb: Verb) -> RouteWrite | None:

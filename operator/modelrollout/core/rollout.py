@@ -11,7 +11,9 @@ from modelrollout.api.fields import Model
 from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import ModelRolloutStatus, VersionStatus
 from modelrollout.api.traffic import Traffic
+from modelrollout.core.flaws import flaw_of
 from modelrollout.core.plan import Plan, Policy, identity_of, plan_of, policy_of
+from modelrollout.core.traffic import Blocked
 
 M = TypeVar("M", bound=Model)
 
@@ -31,6 +33,10 @@ class _OfSpec:
     @cached_property
     def policy(self) -> Policy:
         return policy_of(self._spec)
+
+    @cached_property
+    def flaw(self) -> Blocked | None:
+        return flaw_of(self._spec, self.plan(has_baseline=True))
 
     @cached_property
     def candidate(self) -> VersionStatus:
@@ -77,6 +83,11 @@ class Rollout:
             ValueError: spec cannot be read.
         """
         return self._read.policy
+
+    @property
+    def flaw(self) -> Blocked | None:
+        """What is wrong with the plan's gates, `None` where nothing is, or spec cannot be read."""
+        return self._of_spec.flaw if self._of_spec else None
 
     @property
     def wanted(self) -> VersionStatus | None:

@@ -18,6 +18,7 @@ from modelrollout.core.preconditions import (
     missing_outside,
     persons_hold,
     refusal_to_start,
+    safety_hold,
     skewed_clock,
 )
 from modelrollout.core.traffic import (
@@ -124,10 +125,12 @@ def rest(case: Case) -> Verb | None:
         last = case.status.attempt
         why = last.rollback.message if last and last.rollback else "it was rolled back"
         drains = drain_text(drain_of(case, last))
+        remedy = "Make another version the candidate, or ask for control.retry"
+        if case.status.safety_stop:
+            remedy = "It failed a safety gate: no other candidate begins either, before control.retry"
         return Rest(
             "RolledBack",
-            f"version {case.wanted.version} was rolled back: {why}. {drains}{'. ' if drains else ''}Make another version"
-            " the candidate, or ask for control.retry",
+            f"version {case.wanted.version} was rolled back: {why}. {drains}{'. ' if drains else ''}{remedy}",
             writes=mend,
         )
     return None
@@ -139,7 +142,7 @@ def begin(case: Case) -> Verb | None:
         return None
     if case.status.serving is None and case.serving and case.shares_seen == CANDIDATE_ONLY:
         return Recognize()
-    refusal = persons_hold(case) or refusal_to_start(case)
+    refusal = persons_hold(case) or safety_hold(case) or refusal_to_start(case)
     if isinstance(refusal, Hold) and isinstance(case.seen.route, Unmanaged) and case.seen.baseline is Endpoints.READY:
         return replace(refusal, writes=True)
     return refusal or Begin()
