@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from modelrollout.api.consent import Approval, Windows
 from modelrollout.api.fields import (
     NAME_REMEDY,
     Drain,
@@ -20,7 +21,7 @@ from modelrollout.api.fields import (
     rules,
 )
 from modelrollout.api.gates import MAX_STAGES, Gates, OnFail
-from modelrollout.api.metrics import Metrics
+from modelrollout.api.metrics import HTTP_PRESETS, Metrics
 from modelrollout.api.options import PromoteOn
 from modelrollout.api.traffic import Traffic
 from modelrollout.api.versions import ModelVersion
@@ -119,6 +120,11 @@ class Stage(Model):
         None, description="Shortest time in this stage, for a canary at each weight; 5m when left out."
     )
     gates: Gates | None = Field(None, description="Gates of this stage alone, on top of spec.gates.")
+    approval: Approval | None = Field(
+        None,
+        description="Who has to agree before the stage begins. With risk high one person has to before live traffic, also"
+        " when left out.",
+    )
 
 
 Stages = Annotated[
@@ -227,9 +233,9 @@ class ModelRolloutSpec(Model):
                 " are shadow, canary and full",
             ),
             rule(
-                "!has(self.traffic.grpcRoute) || self.metrics.preset != 'traefik'",
-                "preset traefik counts HTTP statuses, and a gRPC call that fails has status 200: with traffic.grpcRoute write"
-                " preset: custom and name your server's own metrics",
+                f"!has(self.traffic.grpcRoute) || !(self.metrics.preset in {list(HTTP_PRESETS)})",
+                "this preset counts HTTP statuses, and a gRPC call that fails has status 200: with traffic.grpcRoute write"
+                " the model server's preset, or preset: custom and name your server's own metrics",
             ),
             rule(
                 f"(has(self.gates) ? self.gates.map(g, {_GATE_TEXT}).sum() : 0) + (has(self.stages) ?"
@@ -259,6 +265,9 @@ class ModelRolloutSpec(Model):
     stages: Stages | None = Field(None, description="The plan; the default plan of the risk when left out.")
     gates: Gates | None = Field(
         None, description="Gates of every stage; one named errors (max 2%, maxIncrease 25%) when left out."
+    )
+    windows: Windows | None = Field(
+        None, description="Times in which weights may grow; always when left out. Rolling back needs none."
     )
     analysis: Analysis = Field(Analysis(), description="How the gates are judged.")
     rollback: Rollback = Field(Rollback(), description="How the way back is kept open.")
