@@ -27,10 +27,6 @@ def _canary(*weights: object) -> Changes:
     return {"spec.stages.1.canary.weights": list(weights)}
 
 
-def _window(**changes: str) -> Changes:
-    return {"spec.windows": [{"start": "0 9 * * *", "duration": "8h", **changes}]}
-
-
 ON_CREATE = (
     # Weights
     Refusal("weights that do not ascend", _canary(5, 1), "write for example [1, 5, 25, 50]"),
@@ -279,6 +275,61 @@ ON_CREATE = (
         {"spec.gates.0": _gate(ratio={**_RATIO, "max": "1%", "versionLabel": {"name": "my-label"}})},
         "write a Prometheus label name",
     ),
+    Refusal(
+        "a throughput without limit",
+        {"spec.gates.0": _gate(throughput={})},
+        "throughput.maxDecrease: Required value",
+    ),
+    Refusal(
+        "a throughput that may vanish",
+        {"spec.gates.0": _gate(throughput={"maxDecrease": "100%"})},
+        "above 0% and below 100%",
+    ),
+    Refusal(
+        "a drift of 0",
+        {"spec.gates.0": _gate(drift={"histogram": {"metric": "score"}, "max": "0.0"})},
+        "write a distance above 0",
+    ),
+    Refusal(
+        "a negative drift",
+        {"spec.gates.0": _gate(drift={"histogram": {"metric": "score"}, "max": "-1"})},
+        "write a distance above 0",
+    ),
+    Refusal(
+        "a drift that is no number",
+        {"spec.gates.0": _gate(drift={"histogram": {"metric": "score"}, "max": "NaN"})},
+        "write a plain number in quotes",
+    ),
+    Refusal("a drift of nothing", {"spec.gates.0": _gate(drift={"max": "0.2"})}, "drift.histogram: Required value"),
+    Refusal(
+        "a drift of few samples",
+        {"spec.gates.0": _gate(drift={"histogram": {"metric": "score"}, "minSamples": 10})},
+        "should be greater than or equal to 100",
+    ),
+    Refusal(
+        "a drift by another distance",
+        {"spec.gates.0": _gate(drift={"histogram": {"metric": "score"}, "method": "Wasserstein"})},
+        'supported values: "PSI", "JensenShannon"',
+    ),
+    *(
+        Refusal(
+            f"a webhook at {url}", {"spec.gates.0": _gate(webhook={"url": url})}, "write an address such as https://"
+        )
+        for url in (
+            "ftp://judge.example.com/",
+            "https://user:secret@judge.example.com/",
+            "https://judge.example.com",
+            "https://judge.example.com/?q=1",
+            "https://Judge.example.com/",
+            "https://[::1]/",
+            "judge.example.com/",
+        )
+    ),
+    Refusal(
+        "a webhook of 11 parameters",
+        {"spec.gates.0": _gate(webhook={"url": "https://j/", "parameters": [{"name": "a", "value": "b"}] * 11})},
+        "must have at most 10 items",
+    ),
     Refusal("a share without sign", {"spec.gates.0.errorRate.max": "1"}, "write a share with its sign"),
     Refusal("a share that is a number", {"spec.gates.0.errorRate.max": 1}, 'must be of type string: "integer"'),
     Refusal("a share of 0%", {"spec.gates.0.errorRate.max": "0%"}, "above 0% and below 100%"),
@@ -339,19 +390,6 @@ ON_CREATE = (
         },
         "write a Prometheus metric name",
     ),
-    # People and the calendar
-    Refusal("an approval by nobody", {"spec.stages.1.approval": {"required": 0}}, "greater than or equal to 1"),
-    Refusal("an approval by a crowd", {"spec.stages.1.approval": {"required": 6}}, "less than or equal to 5"),
-    Refusal("an approval by no group", {"spec.stages.1.approval": {"required": 1, "groups": []}}, "at least 1 items"),
-    Refusal("a window of six fields", _window(start="0 0 9 * * *"), "write five cron fields with one space between"),
-    Refusal("a window by a word", _window(start="@daily"), "such as 0 9 * * MON-FRI"),
-    Refusal("a window that opens never", _window(start=""), "write five cron fields"),
-    Refusal("a window of no length", _window(duration="0h0m"), "such as 8h or 1h30m"),
-    Refusal("a window of seconds", _window(duration="30s"), "in hours and minutes"),
-    Refusal("a window without a length", {"spec.windows": [{"start": "0 9 * * *"}]}, "duration: Required value"),
-    Refusal("a time zone by its offset", _window(timeZone="+01:00"), "write an IANA time zone, such as Europe/Berlin"),
-    Refusal("a time zone that is a path", _window(timeZone="../etc/passwd"), "write an IANA time zone"),
-    Refusal("no windows", {"spec.windows": []}, "at least 1 items"),
     # Fields nobody knows, under strict validation
     Refusal("an unknown field", {"spec.replicas": 3}, 'unknown field "spec.replicas"'),
     Refusal("a misspelt field deep inside", {"spec.gates.0.errorRate.maximum": "1%"}, "errorRate.maximum"),

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from modelrollout.api.consent import Approval, Windows
 from modelrollout.api.fields import (
     NAME_REMEDY,
     Drain,
@@ -43,6 +42,9 @@ def _series_text(at: str) -> str:
 _GATE_TEXT = (
     "(has(g.value) ? g.value.query.size() : 0) + (has(g.runbookURL) ? g.runbookURL.size() : 0)"
     f" + (has(g.ratio) ? {_series_text('g.ratio.bad')} + {_series_text('g.ratio.total')} : 0)"
+    f" + (has(g.drift) ? {_series_text('g.drift.histogram')} : 0)"
+    " + (has(g.webhook) ? g.webhook.url.size() + (has(g.webhook.parameters) ?"
+    " g.webhook.parameters.map(p, p.value.size()).sum() : 0) : 0)"
 )
 
 
@@ -120,11 +122,6 @@ class Stage(Model):
         None, description="Shortest time in this stage, for a canary at each weight; 5m when left out."
     )
     gates: Gates | None = Field(None, description="Gates of this stage alone, on top of spec.gates.")
-    approval: Approval | None = Field(
-        None,
-        description="Who has to agree before the stage begins. With risk high one person has to before live traffic, also"
-        " when left out.",
-    )
 
 
 Stages = Annotated[
@@ -241,7 +238,7 @@ class ModelRolloutSpec(Model):
                 f"(has(self.gates) ? self.gates.map(g, {_GATE_TEXT}).sum() : 0) + (has(self.stages) ?"
                 f" self.stages.map(s, has(s.gates) ? s.gates.map(g, {_GATE_TEXT}).sum() : 0).sum() : 0)"
                 f" <= {MAX_GATE_TEXT}",
-                f"the queries, matchers and runbook addresses of all gates have more than {MAX_GATE_TEXT} characters together:"
+                f"the queries, matchers, parameters and addresses of all gates have more than {MAX_GATE_TEXT} characters together:"
                 " write shorter ones, for example by recording rules in Prometheus",
             ),
         )
@@ -265,9 +262,6 @@ class ModelRolloutSpec(Model):
     stages: Stages | None = Field(None, description="The plan; the default plan of the risk when left out.")
     gates: Gates | None = Field(
         None, description="Gates of every stage; one named errors (max 2%, maxIncrease 25%) when left out."
-    )
-    windows: Windows | None = Field(
-        None, description="Times in which weights may grow; always when left out. Rolling back needs none."
     )
     analysis: Analysis = Field(Analysis(), description="How the gates are judged.")
     rollback: Rollback = Field(Rollback(), description="How the way back is kept open.")

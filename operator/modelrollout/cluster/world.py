@@ -103,8 +103,14 @@ class World:
             return Endpoints.NO_SERVICE
         if service.port not in kept["ports"]:
             return Endpoints.NO_PORT
-        ready = sum(self._slices.get((namespace, service.name), {}).values())
+        ready = self.ready_replicas(namespace, service)
         return Endpoints.READY if ready else Endpoints.NONE_READY
+
+    def ready_replicas(self, namespace: str, service: ServiceRef) -> int | None:
+        """Return how many ready endpoints a Service has; `None` before the first list of them is complete."""
+        if "endpointslices" not in self._synced:
+            return None
+        return sum(self._slices.get((namespace, service.name), {}).values())
 
     def _keep(self, resource: str, obj: Mapping[str, Any], version: int) -> set[Key]:
         key = _key_of(obj)
