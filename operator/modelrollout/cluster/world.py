@@ -7,6 +7,7 @@ from typing import Any
 from modelrollout.api.versions import ServiceRef
 from modelrollout.core.traffic import WAY_BACK_PREFIX, Endpoints
 from modelrollout.engine.ports import Unavailable
+from modelrollout.engine.sharing import shared
 
 Key = tuple[str, str]
 """Namespace (empty for a kind without) and name."""
@@ -159,7 +160,10 @@ def _keep_object(obj: Mapping[str, Any]) -> dict[str, Any]:
     annotations = obj["metadata"].get("annotations") or {}
     if notes := {name: text for name, text in annotations.items() if name.startswith(WAY_BACK_PREFIX)}:
         metadata["annotations"] = notes
-    return {"metadata": metadata, "spec": obj.get("spec") or {}, "status": obj.get("status") or {}}
+    kept: dict[str, Any] = shared(
+        {"metadata": metadata, "spec": obj.get("spec") or {}, "status": obj.get("status") or {}}
+    )
+    return kept
 
 
 def _owned_spec(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import ssl
 from collections.abc import Mapping
 from datetime import timedelta
@@ -25,6 +26,7 @@ LONGEST_TIMEOUT = timedelta(seconds=30)
 AT_ONCE = 16
 """Judges that are asked at the same time; who waits longer than its time-out is not answered."""
 _VERDICTS = {"pass": Verdict.PASS, "fail": Verdict.FAIL, "unknown": Verdict.UNKNOWN}
+_HOST = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?", re.ASCII)
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -32,6 +34,15 @@ def _bounded(timeout: timedelta) -> timedelta:
     if not timedelta(0) < timeout <= LONGEST_TIMEOUT:
         raise ValueError(f"write a timeout above 0 and up to {render_duration(LONGEST_TIMEOUT)}, such as 5s")
     return timeout
+
+
+def _host(text: str) -> str:
+    if not _HOST.fullmatch(text):
+        raise ValueError(f"{text!r}: write a host in lower case, with its port if it is not 443: judge.models:8443")
+    return text
+
+
+Host = Annotated[str, AfterValidator(_host)]
 
 
 class WebhookConfig(BaseModel):
