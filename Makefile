@@ -10,7 +10,7 @@ export PYTHONUNBUFFERED := 1
 export OPENBLAS_NUM_THREADS := 1
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test unit check format bench soak fuzz image release lint-chart kind lock generate clean
+.PHONY: help setup demo test unit check format bench statistics soak fuzz image release lint-chart kind lock generate clean
 
 help:  ## Show what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ format: $(STAMP)  ## Format the code.
 bench: $(STAMP)  ## Measure how fast edits and bad samples reach the route, and what it costs.
 	@$(BIN)/python -m local.build kube
 	@$(BIN)/python -m local.bench $(ARGS)
+
+statistics: $(STAMP)  ## Simulate how often the gates are wrong and how soon right, beside other rules; writes docs/statistics.md.
+	@$(BIN)/python -m local.statistics $(ARGS)
 
 soak: $(STAMP)  ## Let rollouts come and go for an hour and judge what grows, sticks or goes stale (SOAK_MINUTES=60).
 	@$(BIN)/python -m local.build kube
