@@ -260,9 +260,14 @@ class GateStatus(Model):
         description="Warns: a failure is told and does nothing. Records: a dry run. Stops: a failure also keeps later"
         " candidates from beginning. None: it does what onFail says.",
     )
-    earlier: list[Tally] = Field(
+    cuts: list[Tally] = Field(
         [],
         max_length=MAX_WEIGHTS,
+        description="Counts at which the candidate's share of the requests had drifted: before and after are compared apart.",
+    )
+    earlier: list[Tally] = Field(
+        [],
+        max_length=2 * MAX_WEIGHTS,
         description="Counts of the stage's earlier steps: evidence against is never forgotten.",
     )
 

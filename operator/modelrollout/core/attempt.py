@@ -155,6 +155,7 @@ def _carried(gates: Sequence[GateStatus], cause: Cause) -> list[GateStatus]:
                 "samples": None,
                 "evidence": _of_the_stage(gate),
                 "tally": None,
+                "cuts": [],
                 "earlier": list(fresh_tally(gate) if cause in MOVED_ON else gate.earlier),
             }
         )

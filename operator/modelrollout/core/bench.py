@@ -24,8 +24,8 @@ class Bench:
 
     `limits` is the number of limits that the acting gates of the step set: rolling back when any one is broken, each
     has to be that much surer. `stored` is the gate's last status in this step, if it has one. A window is short
-    while it may well hold no sample, so that its emptiness says nothing. Evidence is divided by `dispersion`. `shares`
-    are the step's.
+    while it may well hold no sample, so that its emptiness says nothing. Evidence is divided by `dispersion`. `written`
+    are the step's counts as they stand in status, `shares` are the step's.
     """
 
     min_requests: int
@@ -39,6 +39,7 @@ class Bench:
     effect: GateEffect | None = None
     dispersion: Dispersion = INDEPENDENT
     asked: Asked | None = None
+    written: Tally | None = None
     window: timedelta = timedelta(0)
     shares: Shares = BASELINE_ONLY
     replicas: Replicas = NO_REPLICAS
@@ -87,6 +88,7 @@ def status_of(
     limit: str | None = None,
     samples: int | None = None,
     tally: Tally | None = None,
+    cuts: Sequence[Tally] = (),
 ) -> GateStatus:
     """Return what status shows of a finding."""
     weighed = finding.weighed or _SETTLED.get(finding.verdict)
@@ -103,6 +105,7 @@ def status_of(
         evaluated_at=bench.now,
         evidence=evidence,
         tally=tally,
+        cuts=list(cuts) if tally else [],
         effect=bench.effect,
         earlier=list(bench.earlier),
     )

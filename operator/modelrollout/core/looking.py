@@ -145,6 +145,7 @@ def judge_all(
     if found is None:
         return
     attempt, step, plan, policy = found
+    written = {gate.name: gate.tally for gate in attempt.gates}
     stored = {gate.name: gate for gate in (*attempt.gates, *last)}
     since = _counts_from(attempt, policy, now)
     warming = None if since else _warm_at(attempt, policy)
@@ -168,6 +169,7 @@ def judge_all(
             is_window_short=is_short,
             dispersion=dispersion_for(known, answer),
             asked=answer.asked,
+            written=written.get(gate.name),
             window=now - policy.ingest_delay - since if since else timedelta(0),
             shares=step.shares,
             replicas=replicas,
