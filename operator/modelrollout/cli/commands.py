@@ -26,12 +26,17 @@ class Lazy(NamedTuple):
 
 COMMANDS = {
     "get": Lazy("modelrollout.cli.get", "List rollouts, or show one."),
+    "watch": Lazy("modelrollout.cli.watch", "Watch rollouts live."),
     "wait": Lazy("modelrollout.cli.wait", "Wait until a rollout is promoted or rolled back."),
     "rollback": Lazy("modelrollout.cli.rollback", "Give the baseline all traffic back, at once."),
     "hold": Lazy("modelrollout.cli.hold", "Keep the present shares until resume."),
     "resume": Lazy("modelrollout.cli.resume", "Go on after a hold."),
     "retry": Lazy("modelrollout.cli.retry", "Try a candidate again that was rolled back."),
     "lint": Lazy("modelrollout.cli.lint", "Check manifests offline."),
+    "plan": Lazy(
+        "modelrollout.cli.plan", "Tell how long a manifest's steps will take, and whether its gates can pass."
+    ),
+    "backtest": Lazy("modelrollout.cli.backtest", "Replay a rollout's gates over the past."),
     "completion": Lazy("modelrollout.cli.completion", "Print a script that completes commands in your shell."),
 }
 """A new command is a module and a row here."""
