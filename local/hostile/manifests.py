@@ -10,7 +10,7 @@ from local.hostile.texts import Size
 
 GROUP = "modelrollout.dev/v1alpha1"
 MOST_TEXT = 65_536
-"""Characters that all queries and runbook addresses of one manifest may have together, as its rule says."""
+"""Characters that all queries, matchers and runbook addresses of one manifest may have together, as its rule says."""
 Manifest = dict[str, Any]
 
 
@@ -32,6 +32,8 @@ def spec(seed: int, size: Size = Size.ANY) -> Manifest:
 def status(seed: int, size: Size = Size.ANY) -> Manifest:
     """Return a status such as a person with the right to write status may leave behind."""
     made: Manifest = make(load()["properties"]["status"], random.Random(seed), size)
+    if (advance := (made.get("control") or {}).get("advance")) and "reason" not in advance:
+        advance["overrideGates"] = False
     # The list is a map: the API server refuses two conditions of one type.
     for number, condition in enumerate(made.get("conditions", [])):
         condition["type"] = f"{condition['type'][:120]}{number}"
@@ -113,6 +115,25 @@ def _mend_gates(made: Manifest) -> None:
         for holder, field in ((gate, "runbookURL"), (gate.get("value") or {}, "query")):
             if field in holder:
                 holder[field] = holder[field][:room]
+        for series in _series_of(gate):
+            _shorten(series, room // 2)
+
+
+def _series_of(gate: Mapping[str, Any]) -> list[Manifest]:
+    ratio = gate.get("ratio") or {}
+    return [ratio[part] for part in ("bad", "total") if part in ratio]
+
+
+def _shorten(series: Manifest, room: int) -> None:
+    """Keep as many matchers as there is room for beside the metric's name."""
+    series["metric"] = series["metric"][:room]
+    left = room - len(series["metric"])
+    kept = []
+    for matcher in series.pop("matchers", []):
+        left -= len(matcher["label"]) + len(matcher["value"])
+        if left >= 0:
+            kept.append(matcher)
+    series.update({"matchers": kept} if kept else {})
 
 
 def _mend_options(made: Manifest, picks: random.Random) -> None:
@@ -142,3 +163,5 @@ def _mend_limits(gate: Mapping[str, Any]) -> None:
         least, most = value.get("min"), value.get("max")
         if least is not None and most is not None and float(least) > float(most):
             value["min"], value["max"] = most, least
+        if "maxIncrease" in value or "maxDecrease" in value:
+            value["query"] = f"$version{value['query']}"[: max(8, len(value["query"]))]

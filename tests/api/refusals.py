@@ -16,12 +16,19 @@ class Refusal(NamedTuple):
     sentence: str
 
 
+_RATIO = {"bad": {"metric": "bad_total"}, "total": {"metric": "all_total"}}
+
+
 def _gate(**kinds: Any) -> dict[str, Any]:
     return {"name": "extra", **kinds}
 
 
 def _canary(*weights: object) -> Changes:
     return {"spec.stages.1.canary.weights": list(weights)}
+
+
+def _window(**changes: str) -> Changes:
+    return {"spec.windows": [{"start": "0 9 * * *", "duration": "8h", **changes}]}
 
 
 ON_CREATE = (
@@ -245,11 +252,32 @@ ON_CREATE = (
     ),
     Refusal("a latency without threshold", {"spec.gates.1.latency.threshold": REMOVED}, "threshold: Required value"),
     Refusal("a threshold of 0", {"spec.gates.1.latency.threshold": "0ms"}, "write a threshold above 0"),
-    Refusal("a value without limit", {"spec.gates.2.value": {"query": "up"}}, "give value.min, max or both, in quotes"),
+    Refusal("a value without limit", {"spec.gates.2.value": {"query": "up"}}, "give value.min, max, maxIncrease or"),
+    Refusal(
+        "a comparison of a query with itself",
+        {"spec.gates.2.value": {"query": "up", "maxDecrease": "5%"}},
+        "write $service or $version as the value of the label",
+    ),
     Refusal(
         "a value whose limits exclude each other",
         {"spec.gates.2.value": {"query": "up", "min": "2", "max": "1"}},
         "write a min that is at most max",
+    ),
+    Refusal("a ratio without limit", {"spec.gates.0": _gate(ratio=_RATIO)}, "give ratio.max, maxIncrease or both"),
+    Refusal(
+        "a ratio of one counter",
+        {"spec.gates.0": _gate(ratio={"bad": _RATIO["bad"], "max": "1%"})},
+        "ratio.total: Required value",
+    ),
+    Refusal(
+        "a ratio of a query",
+        {"spec.gates.0": _gate(ratio={**_RATIO, "total": {"metric": "sum(all_total)"}, "max": "1%"})},
+        "write a Prometheus metric name",
+    ),
+    Refusal(
+        "a ratio whose version label is none",
+        {"spec.gates.0": _gate(ratio={**_RATIO, "max": "1%", "versionLabel": {"name": "my-label"}})},
+        "write a Prometheus label name",
     ),
     Refusal("a share without sign", {"spec.gates.0.errorRate.max": "1"}, "write a share with its sign"),
     Refusal("a share that is a number", {"spec.gates.0.errorRate.max": 1}, 'must be of type string: "integer"'),
@@ -295,6 +323,19 @@ ON_CREATE = (
         },
         "write a Prometheus metric name",
     ),
+    # People and the calendar
+    Refusal("an approval by nobody", {"spec.stages.1.approval": {"required": 0}}, "greater than or equal to 1"),
+    Refusal("an approval by a crowd", {"spec.stages.1.approval": {"required": 6}}, "less than or equal to 5"),
+    Refusal("an approval by no group", {"spec.stages.1.approval": {"required": 1, "groups": []}}, "at least 1 items"),
+    Refusal("a window of six fields", _window(start="0 0 9 * * *"), "write five cron fields with one space between"),
+    Refusal("a window by a word", _window(start="@daily"), "such as 0 9 * * MON-FRI"),
+    Refusal("a window that opens never", _window(start=""), "write five cron fields"),
+    Refusal("a window of no length", _window(duration="0h0m"), "such as 8h or 1h30m"),
+    Refusal("a window of seconds", _window(duration="30s"), "in hours and minutes"),
+    Refusal("a window without a length", {"spec.windows": [{"start": "0 9 * * *"}]}, "duration: Required value"),
+    Refusal("a time zone by its offset", _window(timeZone="+01:00"), "write an IANA time zone, such as Europe/Berlin"),
+    Refusal("a time zone that is a path", _window(timeZone="../etc/passwd"), "write an IANA time zone"),
+    Refusal("no windows", {"spec.windows": []}, "at least 1 items"),
     # Fields nobody knows, under strict validation
     Refusal("an unknown field", {"spec.replicas": 3}, 'unknown field "spec.replicas"'),
     Refusal("a misspelt field deep inside", {"spec.gates.0.errorRate.maximum": "1%"}, "errorRate.maximum"),

@@ -38,6 +38,7 @@ LEASE = {
     ("coordination.k8s.io", "leases"): {"create"},
     ("coordination.k8s.io", "leases/modelrollout"): {"get", "patch"},
 }
+FREEZE = {("", "configmaps/modelrollout-freeze"): {"get"}}
 Grants = dict[tuple[str, str], set[str]]
 
 
@@ -65,6 +66,7 @@ def test_the_operator_of_a_whole_cluster_may_do_this_and_no_more(cluster: LocalC
     assert roles(render(cluster, {}, "ops")) == {
         ("ClusterRole", "modelrollout", None): IN_A_NAMESPACE | CLASSES,
         ("ClusterRole", "modelrollout-oncall", None): ON_CALL,
+        ("Role", "modelrollout-freeze", "ops"): FREEZE,
     }
 
 
@@ -75,6 +77,7 @@ def test_the_operator_of_two_namespaces_may_do_this_there_and_no_more(cluster: L
         ("Role", "modelrollout", "b"): IN_A_NAMESPACE,
         ("Role", "modelrollout-oncall", "a"): ON_CALL,
         ("Role", "modelrollout-oncall", "b"): ON_CALL,
+        ("Role", "modelrollout-freeze", "ops"): FREEZE,
     }
 
 

@@ -73,14 +73,18 @@ def running(
     """Return a rollout in mid-attempt; the step's shares were applied that long ago, or (`None`) not yet."""
     rollout = new(**changes)
     assert rollout.spec
-    begun = _after(rollout, world(rollout, shares=BASELINE_ONLY)).status
+    # Begun before anything kept it from that.
+    free = new(**{**changes, "paused": False, "windows": None, "stages": None, "risk": "low"})
+    begun = _after(free, world(free, shares=BASELINE_ONLY)).status
     attempt = begun.attempt
     assert attempt
-    found = plan_of(rollout.spec, has_baseline=attempt.baseline is not None).step(stage, step)
+    plan = plan_of(rollout.spec, has_baseline=attempt.baseline is not None)
+    found = plan.step(stage, step)
     assert found
     since = NOW - (applied or timedelta(0))
     attempt = attempt.model_copy(
         update={
+            "plan": plan.digest,
             "stage": stage,
             "step": step,
             "stage_started_at": since,

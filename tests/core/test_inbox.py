@@ -155,7 +155,9 @@ class TestTogether:
         assert commands(decision) == [(Command.HOLD, "held until resume"), (Command.RESUME, "resumed")]
 
     def test_messages_are_filed_in_the_order_of_what_outranks_what(self):
-        decision = decided(asking(running("canary", 0), retry={}, resume={}, hold={}, rollback={}))
+        decision = decided(
+            asking(running("canary", 0), retry={}, approve=[{}], advance={}, resume={}, hold={}, rollback={})
+        )
 
         assert [command for command, _ in commands(decision)] == list(Command)
         assert isinstance(decision.verb, RollBack)

@@ -22,6 +22,14 @@ CUSTOM = Metrics.model_validate({
 ERRORS: dict[str, Any] = {"name": "errors", "errorRate": {"max": "1%"}}
 COMPARED: dict[str, Any] = {"name": "errors", "errorRate": {"max": "1%", "maxIncrease": "25%"}}
 LATENCY: dict[str, Any] = {"name": "latency", "latency": {"threshold": "300ms", "maxAbove": "5%"}}
+DISAGREEMENT: dict[str, Any] = {
+    "name": "disagreement",
+    "ratio": {
+        "bad": {"metric": "answers_total", "matchers": [{"label": "code", "value": 'differs"}'}]},
+        "total": {"metric": "answers_total"},
+        "maxIncrease": "25%",
+    },
+}
 
 
 def value(query: str) -> dict[str, Any]:

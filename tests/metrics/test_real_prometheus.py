@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from modelrollout.api.gates import Gate
 from modelrollout.api.metrics import Metrics
-from modelrollout.core.evidence import Answer, Before, Counted, Gap, Measured, Minutes, NoData, Unknown
+from modelrollout.core.evidence import Answer, Before, Counted, Gap, Measured, Minutes, NoData, Track, Unknown
 from modelrollout.core.stats import Counts
 from modelrollout.metrics import queries
 from modelrollout.metrics.answers import Found
@@ -172,10 +172,14 @@ def is_there(cluster: LocalCluster, test_name: str) -> bool:
     return bool(query(cluster, f'events_total{{test="{test_name}"}}'))
 
 
-async def ask(source: Sources, end: float, gate: Mapping[str, object], metrics: Metrics) -> Answer:
+async def ask(
+    source: Sources, end: float, gate: Mapping[str, object], metrics: Metrics, baseline: Track | None = None
+) -> Answer:
     until = datetime.fromtimestamp(end, UTC)
     since = until - timedelta(seconds=WINDOW)
-    return await source.measure(question(gate, metrics=metrics, candidate=track("fraud-v2"), since=since, until=until))
+    return await source.measure(
+        question(gate, metrics=metrics, candidate=track("fraud-v2"), baseline=baseline, since=since, until=until)
+    )
 
 
 def metrics_of(test_name: str) -> Metrics:
@@ -218,6 +222,25 @@ async def test_slow_requests_are_found_whichever_way_a_bound_is_spelled(
     assert isinstance(answer, NoData)
     assert answer.reason is Unknown.NO_BUCKET
     assert "it has 1s:" in answer.message
+
+
+async def test_a_ratio_is_counted_from_two_counters_of_ones_own(
+    cluster: LocalCluster, source: Sources, exporter: Exporter, test_name: str, end: float
+) -> None:
+    tell(cluster, exporter, test_name, {
+        'answers_total{service="fraud-v2",agrees="true"}': rising(end - 150, end, 100, 10),
+        'answers_total{service="fraud-v2",agrees="false"}': rising(end - 15, end, 3, 0),
+        'answers_total{service="fraud-v1",agrees="true"}': rising(end - 150, end, 400, 10),
+        'answers_total{service="fraud-v1",agrees="false"}': rising(end - 150, end, 20, 0),
+    })  # fmt: skip
+    mine = {"label": "test", "value": test_name}
+    bad = {"metric": "answers_total", "matchers": [mine, {"label": "agrees", "op": "!=", "value": "true"}]}
+    total = {"metric": "answers_total", "matchers": [mine]}
+    gate = {"name": "disagreement", "ratio": {"bad": bad, "total": total, "maxIncrease": "25%"}}
+
+    answer = await ask(source, end, gate, metrics_of(test_name), baseline=track("fraud-v1"))
+
+    assert answer == Counted(Counts(203, 3), Counts(520, 20))
 
 
 async def test_row_35_a_source_that_scrapes_no_more_is_stale(
@@ -329,6 +352,19 @@ async def test_a_value_is_one_number_or_unknown(
 
     got = answer.value if isinstance(answer, Measured) else answer.reason if isinstance(answer, NoData) else None
     assert got == found
+
+
+async def test_a_value_is_measured_for_both_versions(
+    cluster: LocalCluster, source: Sources, exporter: Exporter, test_name: str, end: float
+) -> None:
+    tell(cluster, exporter, test_name, {
+        'gauge{service="fraud-v1",version="2026.10.4+a"}': [(end, 0.25)],
+        'gauge{service="fraud-v2",version="2026.11.2"}': [(end, 0.75)],
+    })  # fmt: skip
+    gate = value(f'avg(gauge{{test="{test_name}",service="$service",version=~"$version"}})')
+    baseline = track("fraud-v1", version="2026.10.4+a")
+
+    assert await ask(source, end, gate, metrics_of(test_name), baseline) == Measured(0.75, 0.25)
 
 
 async def test_prometheus_down_is_unreachable_and_its_counts_are_there_when_it_is_back(

@@ -44,6 +44,7 @@ class FakeApi:
         self.unserved: set[str] = set()
         self.pruned: set[str] = set()
         self.skew: Callable[[], timedelta | None] = lambda: timedelta(0)
+        self.freeze: str | None = None
         self.workloads: dict[tuple[str, str], str] = {}
         self._objects: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._owners: dict[tuple[str, str, str], dict[str, set[Path]]] = {}
@@ -122,6 +123,9 @@ class FakeApi:
 
     def clock_skew(self) -> timedelta | None:
         return self.skew()
+
+    def frozen(self) -> str | None:
+        return self.freeze
 
     async def workload_problem(self, namespace: str, workload: Workload) -> str | None:
         with self._call("get", "workloads", namespace, workload.name):

@@ -96,6 +96,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   verbs: [get, patch]
 {{- end -}}
 
+{{/* The one ConfigMap whose existence keeps all weights from growing. */}}
+{{- define "modelrollout.freezeRules" -}}
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [{{ .Values.freeze.configMap }}]
+  verbs: [get]
+{{- end -}}
+
 {{/* Several replicas on different nodes, as far as there are any; what `affinity` says of pods goes first. */}}
 {{- define "modelrollout.affinity" -}}
 {{- $affinity := deepCopy .Values.affinity -}}
@@ -132,6 +140,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   value: {{ $settings.logFormat | quote }}
 - name: MODELROLLOUT_LOG_LEVEL
   value: {{ $settings.logLevel | quote }}
+{{- with .Values.freeze.reason }}
+- name: MODELROLLOUT_FREEZE
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.freeze.configMap }}
+- name: MODELROLLOUT_FREEZE_CONFIG_MAP
+  value: {{ . | quote }}
+{{- end }}
 {{- with $settings.minInterval }}
 - name: MODELROLLOUT_MIN_INTERVAL
   value: {{ . | quote }}

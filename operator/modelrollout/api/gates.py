@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from modelrollout.api.fields import Duration, Increase, Link, Model, Multiple, Name, Number, Share, rule, rules
+from modelrollout.api.kinds import DETECT, WHAT_DETECT_IS, Ratio
 from modelrollout.api.options import Severity
 
 MAX_GATES = 20
@@ -22,24 +23,6 @@ class OnFail(StrEnum):
     HOLD = "Hold"
 
 
-_DETECT = (
-    rule(
-        "!has(self.detect) || has(self.maxIncrease)",
-        "detect says how good the comparison must be: give maxIncrease, too",
-    ),
-    rule(
-        # What is no share is the business of its own rule, and would only be an error here.
-        "!has(self.detect) || !has(self.maxIncrease) || !self.maxIncrease.matches('^[0-9]{1,4}([.][0-9]{1,4})?%$') ||"
-        " !self.detect.matches('^[0-9]{1,3}([.][0-9]{1,2})?x$') ||"
-        " double(self.detect.replace('x', '')) > 1.0 + double(self.maxIncrease.replace('%', '')) / 100.0",
-        "detect is within what maxIncrease allows, and would never be seen: write a larger multiple, such as 2x beside 25%",
-    ),
-)
-_WHAT_DETECT_IS = (
-    "Smallest multiple of the baseline's share that must have been seen by now, nine times in ten, before this passes."
-)
-
-
 class ErrorRate(Model):
     """The share of requests that end in a server error."""
 
@@ -49,7 +32,7 @@ class ErrorRate(Model):
                 "has(self.max) || has(self.maxIncrease)",
                 "give errorRate.max, maxIncrease or both: a gate needs a limit",
             ),
-            *_DETECT,
+            *DETECT,
         )
     )
 
@@ -59,7 +42,7 @@ class ErrorRate(Model):
     max_increase: Increase | None = Field(
         None, description='Largest increase relative to the baseline in the same window, such as "25%".'
     )
-    detect: Multiple | None = Field(None, description=_WHAT_DETECT_IS)
+    detect: Multiple | None = Field(None, description=WHAT_DETECT_IS)
 
 
 class Latency(Model):
@@ -74,14 +57,14 @@ class Latency(Model):
             rule(
                 "self.threshold.matches('[1-9]')", "write a threshold above 0, such as 300ms: no request takes no time"
             ),
-            *_DETECT,
+            *DETECT,
         )
     )
 
     threshold: Duration = Field(description="Duration above which a request is slow; a bucket bound of the histogram.")
     max_above: Share | None = Field(None, description='Largest share of slow requests allowed, such as "5%".')
     max_increase: Increase | None = Field(None, description="Largest increase of that share relative to the baseline.")
-    detect: Multiple | None = Field(None, description=_WHAT_DETECT_IS)
+    detect: Multiple | None = Field(None, description=WHAT_DETECT_IS)
 
 
 class Value(Model):
@@ -89,7 +72,16 @@ class Value(Model):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule("has(self.min) || has(self.max)", 'give value.min, max or both, in quotes, such as max: "0.2"'),
+            rule(
+                "has(self.min) || has(self.max) || has(self.maxIncrease) || has(self.maxDecrease)",
+                'give value.min, max, maxIncrease or maxDecrease, in quotes, such as max: "0.2": a gate needs a limit',
+            ),
+            rule(
+                "!(has(self.maxIncrease) || has(self.maxDecrease)) ||"
+                " self.query.contains('$service') || self.query.contains('$version')",
+                "a limit relative to the baseline needs a query that can be asked of either version: write $service or"
+                ' $version as the value of the label that tells them apart, such as {service="$service"}',
+            ),
             rule(
                 "!has(self.min) || !has(self.max) || double(self.min) <= double(self.max)",
                 "no value is at least min and at most max: write a min that is at most max",
@@ -97,17 +89,34 @@ class Value(Model):
         )
     )
 
-    query: str = Field(min_length=1, max_length=MAX_QUERY, description="PromQL that gives a scalar or one series.")
+    query: str = Field(
+        min_length=1,
+        max_length=MAX_QUERY,
+        description="PromQL that gives a scalar or one series; $service, $version and $namespace within its quotes stand for"
+        " a version's own, and with one of the first two the baseline's value is asked for as well.",
+    )
     min: Number | None = Field(None, description="Smallest value allowed.")
     max: Number | None = Field(None, description="Largest value allowed.")
+    max_increase: Increase | None = Field(
+        None, description='How far it may lie above the baseline\'s value, in percent of that, such as "10%".'
+    )
+    max_decrease: Increase | None = Field(
+        None, description='How far it may lie below the baseline\'s value, in percent of that, such as "5%".'
+    )
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether it is compared with the baseline's value."""
+        return self.max_increase is not None or self.max_decrease is not None
 
 
-Kind = ErrorRate | Latency | Value
+Kind = ErrorRate | Latency | Value | Ratio
 
 KINDS = (
     "errorRate",
     "latency",
     "value",
+    "ratio",
 )
 """The fields of a gate of which exactly one is given; a test holds them against `Kind` and the fields of `Gate`."""
 
@@ -138,6 +147,7 @@ class Gate(Model):
     error_rate: ErrorRate | None = Field(None, description="Gate on the share of server errors.")
     latency: Latency | None = Field(None, description="Gate on the share of slow requests.")
     value: Value | None = Field(None, description="Gate on the value of a PromQL expression.")
+    ratio: Ratio | None = Field(None, description="Gate on the share of bad events among all, by two counters.")
     on_fail: OnFail = Field(OnFail.ROLLBACK, description="What a failure does: Rollback (when left out) or Hold.")
     runbook_url: Link | None = Field(None, alias="runbookURL", description="What to do when this gate fails.")
     # None is what is left out: a default would change the digest of every plan.
@@ -167,6 +177,7 @@ class Gate(Model):
             self.error_rate,
             self.latency,
             self.value,
+            self.ratio,
         )
 
     @model_validator(mode="after")

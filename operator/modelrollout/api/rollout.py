@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from modelrollout.api.consent import Approval, Windows
 from modelrollout.api.fields import (
     NAME_REMEDY,
     Drain,
@@ -31,7 +32,18 @@ MAX_GATE_TEXT = 65_536
 """Characters of all queries and runbook addresses together: etcd takes no object above 1.5 MiB, status included, and
 the API server would answer 500 to it."""
 
-_GATE_TEXT = "(has(g.value) ? g.value.query.size() : 0) + (has(g.runbookURL) ? g.runbookURL.size() : 0)"
+
+def _series_text(at: str) -> str:
+    """Return how CEL counts the characters of a series at this path."""
+    return (
+        f"{at}.metric.size() + (has({at}.matchers) ? {at}.matchers.map(m, m.label.size() + m.value.size()).sum() : 0)"
+    )
+
+
+_GATE_TEXT = (
+    "(has(g.value) ? g.value.query.size() : 0) + (has(g.runbookURL) ? g.runbookURL.size() : 0)"
+    f" + (has(g.ratio) ? {_series_text('g.ratio.bad')} + {_series_text('g.ratio.total')} : 0)"
+)
 
 
 class Risk(StrEnum):
@@ -108,6 +120,11 @@ class Stage(Model):
         None, description="Shortest time in this stage, for a canary at each weight; 5m when left out."
     )
     gates: Gates | None = Field(None, description="Gates of this stage alone, on top of spec.gates.")
+    approval: Approval | None = Field(
+        None,
+        description="Who has to agree before the stage begins. With risk high one person has to before live traffic, also"
+        " when left out.",
+    )
 
 
 Stages = Annotated[
@@ -224,7 +241,7 @@ class ModelRolloutSpec(Model):
                 f"(has(self.gates) ? self.gates.map(g, {_GATE_TEXT}).sum() : 0) + (has(self.stages) ?"
                 f" self.stages.map(s, has(s.gates) ? s.gates.map(g, {_GATE_TEXT}).sum() : 0).sum() : 0)"
                 f" <= {MAX_GATE_TEXT}",
-                f"the queries and runbook addresses of all gates have more than {MAX_GATE_TEXT} characters together:"
+                f"the queries, matchers and runbook addresses of all gates have more than {MAX_GATE_TEXT} characters together:"
                 " write shorter ones, for example by recording rules in Prometheus",
             ),
         )
@@ -248,6 +265,9 @@ class ModelRolloutSpec(Model):
     stages: Stages | None = Field(None, description="The plan; the default plan of the risk when left out.")
     gates: Gates | None = Field(
         None, description="Gates of every stage; one named errors (max 2%, maxIncrease 25%) when left out."
+    )
+    windows: Windows | None = Field(
+        None, description="Times in which weights may grow; always when left out. Rolling back needs none."
     )
     analysis: Analysis = Field(Analysis(), description="How the gates are judged.")
     rollback: Rollback = Field(Rollback(), description="How the way back is kept open.")

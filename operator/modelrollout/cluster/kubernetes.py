@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from modelrollout.api.versions import ServiceRef, Workload
+from modelrollout.cluster.freeze import Freeze
 from modelrollout.cluster.server import ApiServer, Resource
 from modelrollout.cluster.workloads import problem_of
 from modelrollout.cluster.world import Key, World
@@ -42,11 +43,14 @@ class Kubernetes:
     `identity` names this process (its host, at most 128 characters) as the reporter of events.
     """
 
-    def __init__(self, server: ApiServer, world: World, *, clock: Clock, identity: str) -> None:
+    def __init__(
+        self, server: ApiServer, world: World, *, clock: Clock, identity: str, freeze: Freeze | None = None
+    ) -> None:
         self._server = server
         self._world = world
         self._clock = clock
         self._identity = identity
+        self._freeze = freeze
 
     async def get_rollout(self, namespace: str, name: str) -> dict[str, Any]:
         """Return the ModelRollout as it stands now."""
@@ -72,6 +76,10 @@ class Kubernetes:
     def clock_skew(self) -> timedelta | None:
         """Return how far this clock is ahead of the API server's, `None` before enough answers."""
         return self._server.clock.skew(self._clock(), time.monotonic())
+
+    def frozen(self) -> str | None:
+        """Return why the administrator lets no weight grow, `None` where weights may."""
+        return self._freeze.reason if self._freeze else None
 
     async def workload_problem(self, namespace: str, workload: Workload) -> str | None:
         """Return why the workload is not fully up to date and available, `None` if it is."""

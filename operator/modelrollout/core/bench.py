@@ -1,6 +1,7 @@
 """What every kind of gate is judged by, and the form in which each says what it found."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -51,6 +52,14 @@ class Finding:
     reason: str
     message: str
     weighed: Weighed | None = None
+
+
+def most_telling(findings: Sequence[Finding]) -> Finding:
+    """Return what several limits of one gate come to: a failure, else what is not known, else that all pass."""
+    for verdict in (Verdict.FAIL, Verdict.UNKNOWN):
+        if worst := next((found for found in findings if found.verdict is verdict), None):
+            return worst
+    return Finding(Verdict.PASS, findings[0].reason, "; ".join(found.message for found in findings))
 
 
 def warming(bench: Bench) -> Finding:

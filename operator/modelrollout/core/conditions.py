@@ -66,7 +66,7 @@ def _condition(case: Case, now: _Statement, before: Condition | None) -> Conditi
 def _progress(case: Case, verb: Verb) -> list[_Statement]:
     held = _Statement("Held", "False", "NotHeld", "")
     match verb:
-        case Rest(reason="Promoted", message=message) | Promote(message):
+        case Rest(reason="Promoted", message=message) | Promote(message=message):
             return [_Statement("Ready", "True", "Promoted", message), held]
         case Recognize():
             return [_Statement("Ready", "True", "Promoted", "the candidate has all the traffic already"), held]

@@ -6,9 +6,10 @@ from typing import assert_never
 
 from modelrollout.api.fields import render_share
 from modelrollout.api.gates import ErrorRate, Gate, Latency, Value
+from modelrollout.api.kinds import Ratio
 from modelrollout.api.options import PromoteOn
 from modelrollout.api.status import GateStatus, Tally, Verdict
-from modelrollout.core.bench import BROKEN, Bench, Finding, status_of, warming
+from modelrollout.core.bench import BROKEN, Bench, Finding, most_telling, status_of, warming
 from modelrollout.core.evidence import Counted, Unknown
 from modelrollout.core.outlook import Weighed, clean_requests_missing, multiple_text, requests_missing, together
 from modelrollout.core.power import smallest_detectable
@@ -86,10 +87,7 @@ def _weigh(gate: Gate, counted: Counted, tally: Tally, bench: Bench) -> Finding:
     if increase is not None:
         findings.append(_weigh_increase(gate, counted, tally, bench))
     weighed = together([f.weighed for f in findings if f.weighed])  # Nothing was weighed where nothing is compared.
-    for verdict in (Verdict.FAIL, Verdict.UNKNOWN):
-        if worst := next((f for f in findings if f.verdict is verdict), None):
-            return replace(worst, weighed=weighed)
-    return Finding(Verdict.PASS, findings[0].reason, "; ".join(f.message for f in findings), weighed)
+    return replace(most_telling(findings), weighed=weighed)
 
 
 def _weigh_absolute(limit: float, what: str, tally: Tally, bench: Bench) -> Finding:
@@ -224,6 +222,8 @@ def _limits(gate: Gate) -> tuple[float | None, float | None, str]:
             return highest, increase, "failed"
         case Latency(threshold=threshold, max_above=highest, max_increase=increase):
             return highest, increase, f"took longer than {threshold.total_seconds():g}s"
+        case Ratio(max=highest, max_increase=increase):
+            return highest, increase, "were bad"
         case Value():
             raise ValueError(f"gate {gate.name!r} counts no requests, but requests were counted")
         case other:
@@ -231,7 +231,7 @@ def _limits(gate: Gate) -> tuple[float | None, float | None, str]:
 
 
 def _detect_of(gate: Gate) -> float | None:
-    limits = gate.error_rate or gate.latency
+    limits = gate.error_rate or gate.latency or gate.ratio
     return limits.detect if limits else None
 
 

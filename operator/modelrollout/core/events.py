@@ -72,6 +72,11 @@ def _attempt(old: Attempt | None, new: Attempt | None, verb: Verb) -> Iterator[E
         note = verb.message if isinstance(verb, Go) else f"stage {new.stage}, step {new.step}"
         yield Event("Normal", "StepStarted", "Promote", note)
     yield from _gates(known, new)
+    for one in new.overrides:
+        if not (known and one in known.overrides):
+            who, why = f" by {one.requested_by}" if one.requested_by else "", f": {one.reason}" if one.reason else ""
+            note = f"gates of stage {one.stage} overridden{who}{why}. They said: {one.gates}"
+            yield Event("Warning", "GatesOverridden", "Promote", note)
     if new.rollback and not (known and known.rollback):
         yield Event("Warning", "RollingBack", "RollBack", f"{new.rollback.cause}: {new.rollback.message}")
     if new.outcome and not (known and known.outcome):

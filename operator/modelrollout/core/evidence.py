@@ -30,6 +30,7 @@ class Unknown(StrEnum):
     MALFORMED = "Malformed"
     NO_BUCKET = "NoBucket"
     COUNTS_SHRANK = "CountsShrank"
+    BASELINE_ZERO = "BaselineZero"
 
     @property
     def is_collecting(self) -> bool:
@@ -158,9 +159,14 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The value of a PromQL expression; finite."""
+    """The value of a PromQL expression; finite.
+
+    `baseline` is the same expression's for the baseline, `None` where the question had none, or the expression asks of
+    no version.
+    """
 
     value: float
+    baseline: float | NoData | None = None
     asked: Asked | None = field(default=None, compare=False)
 
 

@@ -23,8 +23,8 @@ def judge(gate: Gate, answer: Answer, bench: Bench) -> GateStatus:
             return status_of(gate, bench, Finding(Verdict.UNKNOWN, Unknown.WARMING_UP, text))
         case NoData(reason, message):
             return status_of(gate, bench, Finding(Verdict.UNKNOWN, reason, message))
-        case Measured(value):
-            return judge_value(gate, value, bench)
+        case Measured():
+            return judge_value(gate, answer, bench)
         case Counted():
             return judge_counts(gate, answer, bench)
         case _:

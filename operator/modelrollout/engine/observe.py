@@ -85,6 +85,7 @@ class Observer:
             gates=gates,
             looked=looked,
             skew=self._cluster.clock_skew(),
+            frozen=self._cluster.frozen(),
             unseen=_unseen(rollout, notes),
             contested=notes.is_contested(now),
         )

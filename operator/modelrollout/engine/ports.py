@@ -138,6 +138,10 @@ class Cluster(Protocol):
         """Return how far this clock is ahead of the API server's, `None` where that is not known yet."""
         ...
 
+    def frozen(self) -> str | None:
+        """Return why the administrator lets no weight grow, `None` where weights may."""
+        ...
+
     async def workload_problem(self, namespace: str, workload: Workload) -> str | None:
         """Return why the workload is not fully up to date and available, `None` if it is."""
         ...

@@ -56,6 +56,11 @@ class Look:
 class Counting(Protocol):
     """Two numbers to ask for, and the counts that they come to."""
 
+    @property
+    def series(self) -> Selector:
+        """The counter of all requests that they rest on."""
+        ...
+
     def asks(self, look: Look) -> tuple[Ask, Ask]:
         """Return what to ask for."""
         ...
@@ -73,18 +78,25 @@ class Counting(Protocol):
 class Errors:
     """The requests of a version, and those that ended in an error.
 
-    `version` is candidate or baseline, for sentences. No error series is no error: it is born with the first.
+    `version` is candidate or baseline, and `word` what the bad ones are called, for sentences. No error series is no
+    error: it is born with the first.
     """
 
     version: str
     requests: Selector
     errors: Selector
+    word: str = "errors"
+
+    @property
+    def series(self) -> Selector:
+        """The counter of all requests."""
+        return self.requests
 
     def asks(self, look: Look) -> tuple[Ask, Ask]:
         """Return what to ask for: all requests, and the bad ones."""
         return (
             look.events(self.requests, f"the {self.version}'s requests"),
-            look.events(self.errors, f"the {self.version}'s errors"),
+            look.events(self.errors, f"the {self.version}'s {self.word}"),
         )
 
     async def read(self, look: Look, total: float | NoData, other: float | NoData) -> Counts | NoData:
@@ -92,10 +104,16 @@ class Errors:
         requests = _whole(look, total, f"the {self.version}'s requests")
         if isinstance(requests, NoData):
             return _without_requests(look, requests, self.version, self.requests)
-        bad = _whole(look, other, f"the {self.version}'s errors")
+        bad = _whole(look, other, f"the {self.version}'s {self.word}")
         if isinstance(bad, NoData):
             return Counts(requests, 0) if bad.reason is Unknown.NO_DATA else bad
-        return _counts(look, self.version, requests, bad)
+        if bad > requests + _slack(requests):
+            return NoData(
+                Unknown.MALFORMED,
+                f"source {look.name} counts {bad} {self.word} of the {self.version} among {requests} requests: check"
+                f" that {self.errors.metric} counts some of what {self.requests.metric} counts",
+            )
+        return Counts(requests, min(bad, requests))
 
     def each_minute(self) -> tuple[PromQL, PromQL]:
         """Return how to ask for all and for bad ones in one minute."""
@@ -111,11 +129,16 @@ class Slow:
     histogram: Histogram
     threshold: timedelta
 
+    @property
+    def series(self) -> Selector:
+        """The histogram's own count of all requests."""
+        return self.histogram.selector.suffixed("_count")
+
     def asks(self, look: Look) -> tuple[Ask, Ask]:
         """Return what to ask for: all requests, and the fast ones."""
         fast = queries.bucket(self.histogram.selector, self.histogram.bound_of(self.threshold))
         return (
-            look.events(self._requests, f"the {self.version}'s requests"),
+            look.events(self.series, f"the {self.version}'s requests"),
             look.events(fast, f"the {self.version}'s requests within {render_duration(self.threshold)}"),
         )
 
@@ -123,7 +146,7 @@ class Slow:
         """Return the counts; where the bound is missing, those there are are asked for."""
         requests = _whole(look, total, f"the {self.version}'s requests")
         if isinstance(requests, NoData):
-            return _without_requests(look, requests, self.version, self._requests)
+            return _without_requests(look, requests, self.version, self.series)
         fast = _whole(look, other, f"the {self.version}'s requests within {render_duration(self.threshold)}")
         if isinstance(fast, NoData):
             if fast.reason is Unknown.NO_DATA:
@@ -139,13 +162,9 @@ class Slow:
 
     def each_minute(self) -> tuple[PromQL, PromQL]:
         """Return how to ask for all and for slow ones in one minute."""
-        total = queries.each_minute(self._requests)
+        total = queries.each_minute(self.series)
         fast = queries.bucket(self.histogram.selector, self.histogram.bound_of(self.threshold))
         return total, queries.rest(total, queries.each_minute(fast))
-
-    @property
-    def _requests(self) -> Selector:
-        return self.histogram.selector.suffixed("_count")
 
 
 def counting_of(gate: Gate, version: str, signals: Signals) -> Counting:
@@ -182,11 +201,6 @@ def staleness(look: Look, series: Selector, age: float | NoData, limit: timedelt
         Unknown.STALE,
         f"the newest sample of {_short(series)} in source {look.name} {found}: check that its target is up and scraped",
     )
-
-
-def judged_series(signals: Signals, *, slow: bool) -> Selector:
-    """Return the counter of all requests that a gate rests on: the histogram's own where it judges durations."""
-    return signals.duration.selector.suffixed("_count") if slow and signals.duration else signals.requests
 
 
 def _whole(look: Look, found: float | NoData, what: str) -> int | NoData:
@@ -229,16 +243,6 @@ def _bound(text: str, histogram: Histogram) -> timedelta | None:
     except InvalidOperation:
         return None
     return timedelta(milliseconds=int(milliseconds)) if whole else None
-
-
-def _counts(look: Look, version: str, total: int, bad: int) -> Counts | NoData:
-    if bad > total + _slack(total):
-        return NoData(
-            Unknown.MALFORMED,
-            f"source {look.name} counts {bad} errors of the {version} among {total} requests:"
-            " check that the error counter counts some of what the request counter counts",
-        )
-    return Counts(total, min(bad, total))
 
 
 def _slack(total: int) -> int:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import assert_never
 
-from modelrollout.api.metrics import CustomMetrics, Metrics, Series
+from modelrollout.api.metrics import CustomMetrics, Metrics, Series, VersionLabel
 from modelrollout.core.evidence import Track
 from modelrollout.metrics.queries import Matcher, Selector, anchored
 
@@ -50,6 +50,20 @@ def signals_of(metrics: Metrics, track: Track, namespace_label: str | None) -> S
             return _custom(metrics.custom, track, namespace_label)
         case _:
             assert_never(metrics.preset)
+
+
+def selector_of(series: Series, label: VersionLabel, track: Track, namespace_label: str | None) -> Selector:
+    """Return the series of one version among those that the user has named, in the rollout's namespace.
+
+    Raises:
+        ValueError: as `signals_of`.
+    """
+    holds = {"Service": track.service, "Version": track.version}[label.holds]
+    own: tuple[Matcher, ...] = (Matcher(label.name, "=", holds),)
+    if namespace_label is not None:
+        own = (Matcher(namespace_label, "=", track.namespace), *own)
+    given = tuple(Matcher(matcher.label, matcher.op, matcher.value) for matcher in series.matchers)
+    return Selector(series.metric, own + given)
 
 
 def _traefik(track: Track) -> Signals:
@@ -96,14 +110,8 @@ def _normalized(name: str) -> str:
 
 
 def _custom(custom: CustomMetrics, track: Track, namespace_label: str | None) -> Signals:
-    holds = {"Service": track.service, "Version": track.version}[custom.version_label.holds]
-    own: tuple[Matcher, ...] = (Matcher(custom.version_label.name, "=", holds),)
-    if namespace_label is not None:
-        own = (Matcher(namespace_label, "=", track.namespace), *own)
-
     def select(series: Series) -> Selector:
-        given = tuple(Matcher(matcher.label, matcher.op, matcher.value) for matcher in series.matchers)
-        return Selector(series.metric, own + given)
+        return selector_of(series, custom.version_label, track, namespace_label)
 
     unit = {"s": timedelta(seconds=1), "ms": timedelta(milliseconds=1)}
     return Signals(

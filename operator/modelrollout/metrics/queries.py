@@ -23,9 +23,7 @@ PART = "part"
 
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
-_ESCAPES = str.maketrans(
-    {"\\": "\\\\", '"': '\\"', "\n": "\\n"} | {chr(n): f"\\x{n:02x}" for n in range(32) if n != 10}
-)
+_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n"} | {chr(n): f"\\x{n:02x}" for n in range(32) if n != 10})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Matcher:
         self.value.encode()
 
     def __str__(self) -> str:
-        return f'{self.label}{self.op}"{self.value.translate(_ESCAPES)}"'
+        return f'{self.label}{self.op}"{escaped(self.value)}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +72,11 @@ class Selector:
     def suffixed(self, suffix: str) -> "Selector":
         """Return the same for the metric with `suffix` after its name, as histograms have them."""
         return replace(self, metric=self.metric + suffix)
+
+
+def escaped(text: str, quote: str = '"') -> str:
+    """Return the text as it stands in PromQL between these quotes: double or single ones."""
+    return text.translate(_ESCAPES).replace(quote, f"\\{quote}")
 
 
 def count(selector: Selector, window: timedelta) -> PromQL:

@@ -23,6 +23,7 @@ from modelrollout.core.evidence import (
     Unknown,
     digest_of_queries,
 )
+from modelrollout.core.plan import limits_of
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import Blocked
 from modelrollout.engine.ports import Clock
@@ -31,11 +32,12 @@ from modelrollout.metrics.answers import number_of
 from modelrollout.metrics.batches import Batches
 from modelrollout.metrics.clocks import SourceClock
 from modelrollout.metrics.config import SourceConfig
-from modelrollout.metrics.counting import Ask, Counting, Look, ask_age, counting_of, judged_series, staleness
+from modelrollout.metrics.counting import Ask, Counting, Look, ask_age, counting_of, staleness
 from modelrollout.metrics.history import SPAN, minutes_of
+from modelrollout.metrics.placeholders import names_version, query_for
 from modelrollout.metrics.presets import Signals, signals_of
 from modelrollout.metrics.prometheus import OnCall, PrometheusSource
-from modelrollout.metrics.queries import PromQL
+from modelrollout.metrics.ratios import ratio_of
 
 _ANY_TRACK = Track("default", "HTTPRoute", "any", "any", 80, "any")
 
@@ -68,7 +70,7 @@ class Sources:
             signals = signals_of(metrics, _ANY_TRACK, config.namespace_label)
         except ValueError as error:
             return Blocked("BadMetrics", f"spec.metrics cannot be asked for: {error}")
-        problems = (_missing(gate, signals, config) for gate in gates)
+        problems = (_missing(gate, signals, config) or _unasked(gate, metrics, config) for gate in gates)
         return next((problem for problem in problems if problem is not None), None)
 
     async def measure(self, question: Question) -> Answer:
@@ -124,7 +126,7 @@ class Sources:
             return problem
         look = self._look(name, question.candidate, question.until, question.until - question.since)
         if gate.value is not None:
-            answer: Answer = await _measured(look, gate.name, gate.value)
+            answer: Answer = await _measured(look, question, gate.value.query)
         else:
             answer = await self._counts(look, question)
         return replace(answer, asked=Asked(question.since, question.until, digest_of_queries(look.asked)))
@@ -134,7 +136,7 @@ class Sources:
         if before is None:
             return await _counted(look, question, label)
         hour = self._look(look.name, question.candidate, before.until, SPAN)
-        counting = counting_of(question.gate, "baseline", signals_of(question.metrics, before.baseline, label))
+        counting = _counting(question, "baseline", before.baseline, label)
         limit = self._configs[look.name].timeout / 2
         answer, history = await asyncio.gather(_counted(look, question, label), _within(limit, hour, counting))
         return replace(answer, history=history) if isinstance(answer, Counted) else answer
@@ -163,34 +165,66 @@ def _missing(gate: Gate, signals: Signals, config: SourceConfig) -> Blocked | No
     )
 
 
-async def _measured(look: Look, gate: str, value: Value) -> Measured | NoData:
-    look.asked.append(PromQL(value.query))
-    found = await look.source.ask_alone(PromQL(value.query), look.until)
-    number = found if isinstance(found, NoData) else number_of(found, look.name, what=f"the query of gate {gate}")
-    return number if isinstance(number, NoData) else Measured(number)
+def _unasked(gate: Gate, metrics: Metrics, config: SourceConfig) -> Blocked | None:
+    try:
+        if gate.ratio is not None:
+            ratio_of(gate.ratio, "candidate", metrics, _ANY_TRACK, config.namespace_label)
+        if gate.value is not None:
+            _check_query(gate.value)
+    except ValueError as error:
+        return Blocked("BadMetrics", f"gate {gate.name} cannot be asked for: {error}")
+    return None
+
+
+def _check_query(value: Value) -> None:
+    query_for(value.query, _ANY_TRACK)
+    if value.is_relative and not names_version(value.query):
+        raise ValueError("its query names no version: write $service or $version as a label's value, in quotes")
+
+
+async def _measured(look: Look, question: Question, query: str) -> Measured | NoData:
+    """Measure the candidate's value, and the baseline's where the query names the version."""
+    what = f"the query of gate {question.gate.name}"
+
+    async def ask(track: Track) -> float | NoData:
+        text = query_for(query, track)
+        look.asked.append(text)
+        found = await look.source.ask_alone(text, look.until)
+        return found if isinstance(found, NoData) else number_of(found, look.name, what=what)
+
+    if question.baseline is None or not names_version(query):
+        value = await ask(question.candidate)
+        return value if isinstance(value, NoData) else Measured(value)
+    value, baseline = await asyncio.gather(ask(question.candidate), ask(question.baseline))
+    return value if isinstance(value, NoData) else Measured(value, baseline)
 
 
 async def _counted(look: Look, question: Question, label: str | None) -> Counted | NoData:
     """Count both versions' requests: a gate without a relative limit asks whether both are failing."""
     gate = question.gate
-    signals = signals_of(question.metrics, question.candidate, label)
-    series = judged_series(signals, slow=gate.latency is not None)
-    candidate = counting_of(gate, "candidate", signals)
-    asks = [ask_age(series), *candidate.asks(look)]
+    candidate = _counting(question, "candidate", question.candidate, label)
+    asks = [ask_age(candidate.series), *candidate.asks(look)]
     if question.baseline is None:
         age, *of_candidate = await look.numbers(asks)
         compared: Counts | NoData | None = None
     else:
-        baseline = counting_of(gate, "baseline", signals_of(question.metrics, question.baseline, label))
+        baseline = _counting(question, "baseline", question.baseline, label)
         age, first, second, *of_baseline = await look.numbers([*asks, *baseline.asks(look)])
         of_candidate = [first, second]
         compared = _compared(gate, await baseline.read(look, *of_baseline))
     judged = await candidate.read(look, *of_candidate)
     if isinstance(judged, NoData):
         return judged
-    if stale := staleness(look, series, age, question.freshness):
+    if stale := staleness(look, candidate.series, age, question.freshness):
         return stale
     return compared if isinstance(compared, NoData) else Counted(judged, compared)
+
+
+def _counting(question: Question, version: str, track: Track, label: str | None) -> Counting:
+    gate, metrics = question.gate, question.metrics
+    if gate.ratio is not None:
+        return ratio_of(gate.ratio, version, metrics, track, label)
+    return counting_of(gate, version, signals_of(metrics, track, label))
 
 
 async def _within(limit: timedelta, hour: Look, counting: Counting) -> Minutes | NoData:
@@ -205,7 +239,6 @@ async def _within(limit: timedelta, hour: Look, counting: Counting) -> Minutes |
 
 
 def _compared(gate: Gate, found: Counts | NoData) -> Counts | NoData | None:
-    limits = gate.error_rate or gate.latency
-    if isinstance(found, NoData) and limits is not None and limits.max_increase is None:
+    if isinstance(found, NoData) and "relative" not in limits_of(gate):
         return None
     return Counts(0, 0) if isinstance(found, NoData) and found.reason is Unknown.NO_DATA else found

@@ -14,6 +14,7 @@ import kopf
 from prometheus_client import CollectorRegistry
 
 from modelrollout.cluster.election import Election
+from modelrollout.cluster.freeze import Freeze
 from modelrollout.cluster.kubernetes import ROLLOUTS, WATCHED, Kubernetes
 from modelrollout.cluster.lease import Terms
 from modelrollout.cluster.server import ApiServer, connect
@@ -54,6 +55,7 @@ class Parts:
     engine: Engine
     sweeper: Sweeper
     rereader: Rereader
+    freeze: Freeze
     watch: kopf.OperatorRegistry
 
 
@@ -75,7 +77,8 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     stack.push_async_callback(server.close)
     served = await served_kinds(server)
     world = World()
-    kubernetes = Kubernetes(server, world, clock=now, identity=identity_of(settings))
+    freeze = Freeze(server, setting=settings.freeze, config_map=settings.freeze_place, clock=now)
+    kubernetes = Kubernetes(server, world, clock=now, identity=identity_of(settings), freeze=freeze)
     sources = _sources(settings, metrics)
     stack.push_async_callback(sources.close)
     store = Store()
@@ -106,6 +109,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
         engine=engine,
         sweeper=sweeper,
         rereader=rereader,
+        freeze=freeze,
         watch=watch,
     )
 

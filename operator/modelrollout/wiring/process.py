@@ -83,6 +83,7 @@ async def _work(settings: Settings, parts: Parts) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(parts.engine.run(settings.workers, parts.sweeper.complete))
         group.create_task(parts.rereader.run())
+        group.create_task(parts.freeze.run())
 
 
 def _not_ready(parts: Parts, ready: asyncio.Event) -> str | None:
