@@ -27,6 +27,7 @@ class Lazy(NamedTuple):
 COMMANDS = {
     "get": Lazy("modelrollout.cli.get", "List rollouts, or show one."),
     "watch": Lazy("modelrollout.cli.watch", "Watch rollouts live."),
+    "explain": Lazy("modelrollout.cli.explain", "Explain where a rollout stands, and the verdicts of its gates."),
     "wait": Lazy("modelrollout.cli.wait", "Wait until a rollout is promoted or rolled back."),
     "rollback": Lazy("modelrollout.cli.rollback", "Give the baseline all traffic back, at once."),
     "hold": Lazy("modelrollout.cli.hold", "Keep the present shares until resume."),

@@ -60,14 +60,19 @@ async def sources_for(asking: Asking, source: str, *, patience: timedelta | None
     Raises:
         Problem: none is given, or what is given cannot be read.
     """
-    sources = Sources(_configs(asking, source, patience), clock=lambda: datetime.now(UTC), on_call=lambda *_: None)
+    sources = Sources(configs_of(asking, source, patience), clock=lambda: datetime.now(UTC), on_call=lambda *_: None)
     try:
         yield sources
     finally:
         await sources.close()
 
 
-def _configs(asking: Asking, source: str, patience: timedelta | None) -> Mapping[str, SourceConfig]:
+def configs_of(asking: Asking, source: str, patience: timedelta | None) -> Mapping[str, SourceConfig]:
+    """Return the settings of the sources by name, `source` among them.
+
+    Raises:
+        Problem: they cannot be read, or `source` is none of them.
+    """
     try:
         if asking.prometheus:
             found = {source: SourceConfig(url=asking.prometheus, raw_queries=True)}

@@ -1,7 +1,7 @@
 """All configured sources behind the engine's one port: a gate's question in, counts or a value out."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -45,11 +45,17 @@ _log = structlog.get_logger()
 
 
 class Sources:
-    """The sources that the administrator configured; an `engine.ports.Source`."""
+    """The sources that the administrator configured; an `engine.ports.Source`. `connect` makes each of them."""
 
-    def __init__(self, configs: Mapping[str, SourceConfig], clock: Clock, on_call: OnCall) -> None:
+    def __init__(
+        self,
+        configs: Mapping[str, SourceConfig],
+        clock: Clock,
+        on_call: OnCall,
+        connect: Callable[[str, SourceConfig, OnCall], PrometheusSource] = PrometheusSource,
+    ) -> None:
         self._configs = dict(configs)
-        self._sources = {name: PrometheusSource(name, config, on_call) for name, config in configs.items()}
+        self._sources = {name: connect(name, config, on_call) for name, config in configs.items()}
         self._watches = {name: SourceClock(source, clock) for name, source in self._sources.items()}
         self._batches = {
             name: Batches(source, threads=configs[name].concurrency, time_limit=configs[name].timeout)
