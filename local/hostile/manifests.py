@@ -67,8 +67,7 @@ def _mend_metrics(metrics: Manifest, picks: random.Random, size: Size) -> None:
         metrics["custom"] = make(
             load()["properties"]["spec"]["properties"]["metrics"]["properties"]["custom"], picks, size
         )
-    if metrics["preset"] != "custom":
-        metrics.pop("custom", None)
+    metrics.pop("versionLabel" if metrics["preset"] == "custom" else "custom", None)
 
 
 def _mend_stages(made: Manifest, picks: random.Random) -> None:

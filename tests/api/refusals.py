@@ -309,9 +309,25 @@ ON_CREATE = (
     Refusal(
         "a preset that cannot judge gRPC",
         {"spec.traffic": {"grpcRoute": {"parentRefs": [{"name": "edge"}]}}},
-        "a gRPC call that fails has status 200: with traffic.grpcRoute write preset: custom",
+        "a gRPC call that fails has status 200: with traffic.grpcRoute write the model server's preset",
     ),
-    Refusal("another preset", {"spec.metrics.preset": "nginx"}, 'supported values: "traefik", "custom"'),
+    Refusal(
+        "versions told apart by the model's name",
+        {"spec.metrics": {"preset": "vllm", "versionLabel": {"name": "model_name"}}},
+        "this label is the same for both versions",
+    ),
+    Refusal(
+        "two labels for one's own metrics",
+        {
+            "spec.metrics": {
+                "preset": "custom",
+                "custom": {"requests": {"metric": "r"}, "versionLabel": {"name": "a"}},
+                "versionLabel": {"name": "b"},
+            }
+        },
+        "preset custom has its label in custom: name it there",
+    ),
+    Refusal("another preset", {"spec.metrics.preset": "nginx"}, 'supported values: "traefik", "envoy", "istio"'),
     Refusal("an address as source", {"spec.metrics.source": "http://x"}, "write a DNS label"),
     Refusal(
         "a metric name that is a query",

@@ -400,6 +400,12 @@ def test_what_can_be_judged_is_not_blocked(sources: Sources) -> None:
         pytest.param(custom(duration=None), LATENCY, "MetricNotNamed", "spec.metrics.custom.duration", id="no histogram"),
         pytest.param(Metrics(source="closed", preset="traefik"), value("x"), "RawQueriesOff", "ask the administrator",
                      id="a query where none is allowed"),
+        pytest.param(Metrics(preset="kserve"), ERRORS, "MetricNotExported", "which preset kserve does not have. KServe's Python"
+                     " server has no counter of errors. Take", id="a server without errors"),
+        pytest.param(Metrics(preset="triton"), LATENCY, "MetricNotExported", "a histogram of request durations, which preset"
+                     " triton does not have. Triton exports sums", id="a server without a histogram"),
+        pytest.param(Metrics.model_validate({"preset": "vllm", "versionLabel": {"name": "engine"}}), ERRORS,
+                     "VersionsNotToldApart", "name another as versionLabel", id="a label that both versions share"),
         pytest.param(TRAEFIK, DISAGREEMENT, "BadMetrics", "give the gate a versionLabel", id="a ratio that tells nothing apart"),
         pytest.param(TRAEFIK, value("x{a=$service}"), "BadMetrics", "in quotes", id="a placeholder that is no text"),
         pytest.param(TRAEFIK, {"name": "s", "value": {"query": "x # $service", "maxIncrease": "1%"}}, "BadMetrics",

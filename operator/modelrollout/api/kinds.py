@@ -42,7 +42,7 @@ class Ratio(Model):
     total: Series = Field(description="Counter of all events.")
     version_label: VersionLabel | None = Field(
         None,
-        description="The label that tells the two versions apart in both; spec.metrics.custom.versionLabel when left out.",
+        description="The label that tells the two versions apart in both; that of spec.metrics when left out.",
     )
     max: Share | None = Field(
         None, description='Largest share allowed, such as "2%"; passes on evidence that it is lower.'

@@ -21,7 +21,7 @@ from modelrollout.api.fields import (
     rules,
 )
 from modelrollout.api.gates import MAX_STAGES, Gates, OnFail
-from modelrollout.api.metrics import Metrics
+from modelrollout.api.metrics import HTTP_PRESETS, Metrics
 from modelrollout.api.options import PromoteOn
 from modelrollout.api.traffic import Traffic
 from modelrollout.api.versions import ModelVersion
@@ -233,9 +233,9 @@ class ModelRolloutSpec(Model):
                 " are shadow, canary and full",
             ),
             rule(
-                "!has(self.traffic.grpcRoute) || self.metrics.preset != 'traefik'",
-                "preset traefik counts HTTP statuses, and a gRPC call that fails has status 200: with traffic.grpcRoute write"
-                " preset: custom and name your server's own metrics",
+                f"!has(self.traffic.grpcRoute) || !(self.metrics.preset in {list(HTTP_PRESETS)})",
+                "this preset counts HTTP statuses, and a gRPC call that fails has status 200: with traffic.grpcRoute write"
+                " the model server's preset, or preset: custom and name your server's own metrics",
             ),
             rule(
                 f"(has(self.gates) ? self.gates.map(g, {_GATE_TEXT}).sum() : 0) + (has(self.stages) ?"

@@ -54,7 +54,7 @@ def refusal_to_start(case: Case) -> Stall | Hold | None:
         case Blocked() as blocked:
             missing = missing or blocked
         case Capabilities() as capabilities:
-            missing = missing or unmet_need(plan, capabilities)
+            missing = missing or unmet_need(plan, capabilities) or _versions_counted_as_one(case, capabilities)
         case None:
             pass
     if missing:
@@ -69,6 +69,18 @@ def refusal_to_start(case: Case) -> Stall | Hold | None:
             " give the baseline everything there, or control.resume to let the operator do it",
         )
     return skewed_clock(case) or hold_for_backends(case)
+
+
+def _versions_counted_as_one(case: Case, capabilities: Capabilities) -> Blocked | None:
+    metrics = case.spec.metrics
+    if metrics.preset != "envoy" or metrics.version_label or not capabilities.one_cluster:
+        return None
+    return Blocked(
+        "VersionsNotToldApart",
+        "spec.metrics.preset is envoy, and this gateway counts all backends of a rule as one cluster, so nothing tells"
+        " the versions apart: use the preset of the model server, or name a label that differs as"
+        " spec.metrics.versionLabel",
+    )
 
 
 def hold_for_backends(case: Case) -> Hold | None:

@@ -14,7 +14,8 @@ from modelrollout.metrics import queries
 from modelrollout.metrics.answers import number_of
 from modelrollout.metrics.batches import Batches
 from modelrollout.metrics.presets import Histogram, Signals
-from modelrollout.metrics.queries import PromQL, Selector
+from modelrollout.metrics.queries import Counter, Events, PromQL, Selector
+from modelrollout.metrics.servers.exports import Lacks
 
 _MOST_EVENTS = 1e15
 _LONGEST_SELECTOR = 400
@@ -48,7 +49,7 @@ class Look:
             for ask, answer in zip(asks, found, strict=True)
         ]
 
-    def events(self, selector: Selector, what: str) -> Ask:
+    def events(self, selector: Events, what: str) -> Ask:
         """Return how to ask for the events that the counters had in the window."""
         return Ask(queries.count(selector, self.window), f"{what} ({_short(selector)})")
 
@@ -57,7 +58,7 @@ class Counting(Protocol):
     """Two numbers to ask for, and the counts that they come to."""
 
     @property
-    def series(self) -> Selector:
+    def series(self) -> Events:
         """The counter of all requests that they rest on."""
         ...
 
@@ -83,12 +84,12 @@ class Errors:
     """
 
     version: str
-    requests: Selector
-    errors: Selector
+    requests: Events
+    errors: Events
     word: str = "errors"
 
     @property
-    def series(self) -> Selector:
+    def series(self) -> Events:
         """The counter of all requests."""
         return self.requests
 
@@ -111,7 +112,7 @@ class Errors:
             return NoData(
                 Unknown.MALFORMED,
                 f"source {look.name} counts {bad} {self.word} of the {self.version} among {requests} requests: check"
-                f" that {self.errors.metric} counts some of what {self.requests.metric} counts",
+                f" that {_names(self.errors)} counts some of what {_names(self.requests)} counts",
             )
         return Counts(requests, min(bad, requests))
 
@@ -171,23 +172,23 @@ def counting_of(gate: Gate, version: str, signals: Signals) -> Counting:
     """Return how a gate's requests are counted.
 
     Raises:
-        ValueError: the user has not named the metric that the gate needs.
+        ValueError: the server does not export what the gate needs.
     """
     if gate.latency is not None:
-        if signals.duration is None:
-            raise ValueError("spec.metrics.custom.duration is missing")
+        if isinstance(signals.duration, Lacks):
+            raise ValueError(signals.duration.because)
         return Slow(version, signals.duration, gate.latency.threshold)
-    if signals.errors is None:
-        raise ValueError("spec.metrics.custom.errors is missing")
+    if isinstance(signals.errors, Lacks):
+        raise ValueError(signals.errors.because)  # noqa: TRY004 it is the server that lacks it
     return Errors(version, signals.requests, signals.errors)
 
 
-def ask_age(series: Selector) -> Ask:
+def ask_age(series: Events) -> Ask:
     """Return how to ask for the seconds since the newest sample."""
     return Ask(queries.age(series), f"the age of the newest sample of {_short(series)}")
 
 
-def staleness(look: Look, series: Selector, age: float | NoData, limit: timedelta) -> NoData | None:
+def staleness(look: Look, series: Events, age: float | NoData, limit: timedelta) -> NoData | None:
     """Return a complaint if the newest sample at the window's end is older than `limit`, or its series has ended."""
     if isinstance(age, NoData):
         if age.reason is not Unknown.NO_DATA:
@@ -212,7 +213,7 @@ def _whole(look: Look, found: float | NoData, what: str) -> int | NoData:
     return NoData(Unknown.MALFORMED, f"source {look.name} gives {found:g} for {what}, which is no count")
 
 
-def _without_requests(look: Look, problem: NoData, version: str, series: Selector) -> NoData:
+def _without_requests(look: Look, problem: NoData, version: str, series: Events) -> NoData:
     if problem.reason is not Unknown.NO_DATA:
         return problem
     return NoData(
@@ -253,6 +254,10 @@ def _slack(total: int) -> int:
     return 1 + total // 20
 
 
-def _short(selector: Selector) -> str:
+def _names(series: Events) -> str:
+    return " and ".join(part.metric for part in (series.parts if isinstance(series, Counter) else (series,)))
+
+
+def _short(selector: Events) -> str:
     text = str(selector)
     return text if len(text) <= _LONGEST_SELECTOR else f"{text[: _LONGEST_SELECTOR - 1]}…"

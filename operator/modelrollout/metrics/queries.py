@@ -74,12 +74,29 @@ class Selector:
         return replace(self, metric=self.metric + suffix)
 
 
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Counters whose events add up, one in most cases; some servers count good and bad requests apart."""
+
+    parts: tuple[Selector, ...]
+
+    def __str__(self) -> str:
+        return " + ".join(map(str, self.parts))
+
+    def where(self, *matchers: Matcher) -> "Counter":
+        """Return the same with further matchers on each part."""
+        return Counter(tuple(part.where(*matchers) for part in self.parts))
+
+
+Events = Selector | Counter
+
+
 def escaped(text: str, quote: str = '"') -> str:
     """Return the text as it stands in PromQL between these quotes: double or single ones."""
     return text.translate(_ESCAPES).replace(quote, f"\\{quote}")
 
 
-def count(selector: Selector, window: timedelta) -> PromQL:
+def count(series: Events, window: timedelta) -> PromQL:
     """Return how many events the counters had within `window` before the time of evaluation.
 
     A series born inside the window counts by its last value, because `increase` never sees the first one;
@@ -89,33 +106,45 @@ def count(selector: Selector, window: timedelta) -> PromQL:
     back within the hour, from 0 and under the same labels, loses the events of its first scrape.
     No series at all gives an empty answer, not 0.
     """
-    span = _span(window)
-    old = f"(present_over_time({selector}[{_span(REMEMBERED)}] offset {span}) or resets({selector}[{span}]) > 0)"
-    return PromQL(f"sum((last_over_time({selector}[{span}]) unless {old}) or (increase({selector}[{span}]) and {old}))")
+    counts = [_count(part, window) for part in _parts(series)]
+    return counts[0] if len(counts) == 1 else PromQL(f"sum({side_by_side(counts)})")
 
 
-def age(selector: Selector) -> PromQL:
+def age(series: Events) -> PromQL:
     """Return the seconds from the newest sample to the time of evaluation; empty where scraping has stopped."""
-    return PromQL(f"time() - max(timestamp({selector}))")
+    newest = [PromQL(f"max(timestamp({part}))") for part in _parts(series)]
+    return PromQL(f"time() - {newest[0] if len(newest) == 1 else f'max({side_by_side(newest)})'}")
 
 
-def coverage(selector: Selector, window: timedelta, freshness: timedelta) -> PromQL:
+def coverage(series: Events, window: timedelta, freshness: timedelta) -> PromQL:
     """Return the fraction of `window` at whose moments a sample was no older than `freshness`; empty for none.
 
     It is looked at moments `freshness` apart, at 1,000 at most.
     """
     moments = f"{_span(window)}:{_span(max(freshness, window / MOMENTS))}"
-    seen = f"count_over_time(group(last_over_time({selector}[{_span(freshness)}]))[{moments}])"
+    fresh = " or ".join(f"last_over_time({part}[{_span(freshness)}])" for part in _parts(series))
+    seen = f"count_over_time(group({fresh})[{moments}])"
     return PromQL(f"{seen} / count_over_time(vector(1)[{moments}])")
 
 
-def each_minute(selector: Selector) -> PromQL:
+def _parts(series: Events) -> tuple[Selector, ...]:
+    return series.parts if isinstance(series, Counter) else (series,)
+
+
+def _count(selector: Selector, window: timedelta) -> PromQL:
+    span = _span(window)
+    old = f"(present_over_time({selector}[{_span(REMEMBERED)}] offset {span}) or resets({selector}[{span}]) > 0)"
+    return PromQL(f"sum((last_over_time({selector}[{span}]) unless {old}) or (increase({selector}[{span}]) and {old}))")
+
+
+def each_minute(series: Events) -> PromQL:
     """Return how many events the counters had in the minute before the time of evaluation.
 
     The plain difference, not `increase`: that one extrapolates from the samples inside a window, and with one each 15 s
     a minute's counts would vary by a third too much. A counter that was reset says nothing of that minute.
     """
-    return PromQL(f"sum(({selector} - {selector} offset 1m) >= 0)")
+    minutes = [PromQL(f"sum(({part} - {part} offset 1m) >= 0)") for part in _parts(series)]
+    return minutes[0] if len(minutes) == 1 else PromQL(f"sum({side_by_side(minutes)})")
 
 
 def or_none(expression: PromQL, beside: PromQL) -> PromQL:

@@ -24,7 +24,7 @@ def version_label_of(own: VersionLabel | None, metrics: Metrics) -> VersionLabel
     Raises:
         ValueError: neither the gate nor spec.metrics names one.
     """
-    label = own or (metrics.custom.version_label if metrics.custom else None)
+    label = own or (metrics.custom.version_label if metrics.custom else metrics.version_label)
     if label is None:
         raise ValueError("nothing says which label tells the versions apart: give the gate a versionLabel")
     return label

@@ -35,9 +35,10 @@ from modelrollout.metrics.config import SourceConfig
 from modelrollout.metrics.counting import Ask, Counting, Look, ask_age, counting_of, staleness
 from modelrollout.metrics.history import SPAN, minutes_of
 from modelrollout.metrics.placeholders import names_version, query_for
-from modelrollout.metrics.presets import Signals, signals_of
+from modelrollout.metrics.presets import Signals, need_of, signals_of, undivided
 from modelrollout.metrics.prometheus import OnCall, PrometheusSource
 from modelrollout.metrics.ratios import ratio_of
+from modelrollout.metrics.servers.exports import Lacks
 
 _ANY_TRACK = Track("default", "HTTPRoute", "any", "any", 80, "any")
 
@@ -76,7 +77,9 @@ class Sources:
             signals = signals_of(metrics, _ANY_TRACK, config.namespace_label)
         except ValueError as error:
             return Blocked("BadMetrics", f"spec.metrics cannot be asked for: {error}")
-        problems = (_missing(gate, signals, config) or _unasked(gate, metrics, config) for gate in gates)
+        if problem := undivided(metrics, config.namespace_label):
+            return Blocked("VersionsNotToldApart", f"spec.metrics cannot be asked for: {problem}.")
+        problems = (_missing(gate, metrics, signals, config) or _unasked(gate, metrics, config) for gate in gates)
         return next((problem for problem in problems if problem is not None), None)
 
     async def measure(self, question: Question) -> Answer:
@@ -152,22 +155,25 @@ class Sources:
         return Look(name, self._batches[name], asker, until, window)
 
 
-def _missing(gate: Gate, signals: Signals, config: SourceConfig) -> Blocked | None:
+def _missing(gate: Gate, metrics: Metrics, signals: Signals, config: SourceConfig) -> Blocked | None:
     if gate.value is not None and not config.raw_queries:
         return Blocked(
             "RawQueriesOff",
             f"gate {gate.name} has a query of its own, which this operator does not allow:"
             " use errorRate or latency, or ask the administrator to allow raw queries.",
         )
-    lacks = None
-    if gate.error_rate is not None and signals.errors is None:
-        lacks = "errors"
-    if gate.latency is not None and signals.duration is None:
-        lacks = "duration"
-    if lacks is None:
+    needs = need_of(gate.kind, signals)
+    if needs is None or not isinstance(needs.found, Lacks):
         return None
+    if metrics.preset == "custom":
+        return Blocked(
+            "MetricNotNamed",
+            f"gate {gate.name} needs {needs.what}: {needs.found.because} Or remove the gate.",
+        )
     return Blocked(
-        "MetricNotNamed", f"gate {gate.name} needs spec.metrics.custom.{lacks}: name that metric, or remove the gate."
+        "MetricNotExported",
+        f"gate {gate.name} needs {needs.what}, which preset {metrics.preset} does not have. {needs.found.because} Or"
+        " remove the gate.",
     )
 
 
