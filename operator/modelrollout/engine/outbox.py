@@ -27,9 +27,8 @@ class Outbox:
         self._cluster = cluster
         self._waiting: asyncio.Queue[tuple[Mapping[str, Any], Event]] = asyncio.Queue(MOST_WAITING)
 
-    def tell(self, obj: Mapping[str, Any], events: Iterable[Event]) -> None:
-        """Log the events, and have them posted about the object."""
-        about = {key: obj[key] for key in ("apiVersion", "kind", "metadata") if key in obj}
+    def tell(self, about: Mapping[str, Any], events: Iterable[Event]) -> None:
+        """Log the events, and have them posted about the object; of it what names it and its version is enough."""
         for event in events:
             say = log.warning if event.type == "Warning" else log.info
             say(event.note, reason=event.reason)

@@ -197,7 +197,8 @@ class Engine:
             structlog.contextvars.clear_contextvars()
 
     async def _pass(self, key: Key) -> None:
-        obj, rollout = self._store.get(key)
+        stored = self._store.get(key)
+        rollout = stored.rollout
         attempt = rollout.status.attempt
         structlog.contextvars.bind_contextvars(
             namespace=rollout.namespace, name=rollout.name, uid=key, attempt=attempt.number if attempt else 0
@@ -212,7 +213,7 @@ class Engine:
             self._hurry(left.uid)  # Of a deleted rollout of this name: ours waits for it.
         decision = decide(Case(rollout, seen, self._clock(), self._limits))
         async with self._turn_to_write(rollout, decision, notes):
-            route = await self._applier.apply(obj, rollout, decision)
+            route = await self._applier.apply(stored, decision)
         self._telemetry.decided(rollout.status, decision.status)
         notes.note_write(decision.write, seen.route, now)
         notes.given_back = _guard_if_back(decision, route)

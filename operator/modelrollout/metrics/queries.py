@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Literal, NewType
 
 PromQL = NewType("PromQL", str)
@@ -12,6 +13,9 @@ Op = Literal["=", "!=", "=~", "!~"]
 
 REMEMBERED = timedelta(hours=1)
 """How far before the window a series is looked for, to tell an old one from a newborn."""
+
+REMEMBERED_QUERIES = 256
+"""The gates of one look often count the same series; another look has another window."""
 
 MOMENTS = 1000
 """How many moments of a span are looked at, at most."""
@@ -96,6 +100,7 @@ def escaped(text: str, quote: str = '"') -> str:
     return text.translate(_ESCAPES).replace(quote, f"\\{quote}")
 
 
+@lru_cache(maxsize=REMEMBERED_QUERIES)
 def count(series: Events, window: timedelta) -> PromQL:
     """Return how many events the counters had within `window` before the time of evaluation.
 
@@ -132,9 +137,9 @@ def _parts(series: Events) -> tuple[Selector, ...]:
 
 
 def _count(selector: Selector, window: timedelta) -> PromQL:
-    span = _span(window)
-    old = f"(present_over_time({selector}[{_span(REMEMBERED)}] offset {span}) or resets({selector}[{span}]) > 0)"
-    return PromQL(f"sum((last_over_time({selector}[{span}]) unless {old}) or (increase({selector}[{span}]) and {old}))")
+    series, span = str(selector), _span(window)
+    old = f"(present_over_time({series}[{_span(REMEMBERED)}] offset {span}) or resets({series}[{span}]) > 0)"
+    return PromQL(f"sum((last_over_time({series}[{span}]) unless {old}) or (increase({series}[{span}]) and {old}))")
 
 
 def each_minute(series: Events) -> PromQL:
