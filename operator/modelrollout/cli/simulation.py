@@ -7,7 +7,7 @@ the past can be replayed (`backtest`) and the future reckoned (`plan`).
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from modelrollout.api.status import ApproveRequest, Cause, Control, GateStatus, Outcome, TargetStatus
 from modelrollout.core.case import Case, Limits, Observed, place_of
@@ -17,7 +17,7 @@ from modelrollout.core.looking import end_of_minimum, judge_all, judged_step, qu
 from modelrollout.core.plan import Step
 from modelrollout.core.projection import Decision
 from modelrollout.core.rollout import Rollout
-from modelrollout.core.traffic import BASELINE_ONLY, Capabilities, Endpoints, Route, Routed, Shares, Unmanaged
+from modelrollout.core.traffic import BASELINE_ONLY, Blocked, Capabilities, Endpoints, Route, Routed, Shares, Unmanaged
 from modelrollout.core.verbs import Hold, Stall
 from modelrollout.engine.memory import Memory, next_look
 
@@ -180,11 +180,16 @@ class Simulation:
     def _due(self) -> datetime | None:
         look = next_look(self.rollout, self._memory.of(self.rollout), self.now)
         again = self.decision.look_again_at if self.decision else None
-        # While gates are judged nothing else but time can change anything here.
-        due = look or again
+        standstill = self.standstill
+        until = standstill.until if isinstance(standstill, Hold) else None
+        # While gates are judged nothing else but time can change anything here, nor before a window opens.
+        due = look or until or again
         if due is None:
             return None
-        return max(due, self._leapt(), self.now + _TICK)
+        leapt = self._leapt()
+        if until and until > self.now:
+            leapt = min(leapt, until)
+        return max(due, leapt, self.now + _TICK)
 
     def _leapt(self) -> datetime:
         found = judged_step(self.rollout)
@@ -194,6 +199,24 @@ class Simulation:
         end = end_of_minimum(attempt, step, timedelta(0))
         leapt = self.now + self.leap * (self.now - found[0].applied_at)
         return min(leapt, end) if end and self.now < end else leapt
+
+
+def refusal_of(rollout: Rollout, metrics: Blocked | None, limits: Limits) -> Stall | None:
+    """Return why the operator would not begin, where all else is well; `metrics` is what keeps gates from being asked."""
+    place = place_of(rollout)
+    kind, name = where_of(rollout)
+    seen = Observed(
+        route=Routed(BASELINE_ONLY, "1") if rollout.given_baseline else Unmanaged(),
+        route_kind=kind,
+        route_name=name,
+        capabilities=_CAN_ALL,
+        baseline=Endpoints.READY if place and place.baseline else None,
+        candidate=Endpoints.READY,
+        metrics=metrics,
+    )
+    # Any time will do: nothing has begun.
+    verb = decide(Case(rollout, seen, datetime(2026, 1, 1, tzinfo=UTC), limits)).verb
+    return verb if isinstance(verb, Stall) else None
 
 
 def where_of(rollout: Rollout) -> tuple[str, str]:
