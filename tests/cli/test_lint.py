@@ -118,7 +118,7 @@ def test_a_rule_in_more_than_is_known_is_said_to_be_unchecked(rule: str):
                     "custom": {"requests": {"metric": "r"}, "versionLabel": {"name": "service"}},
                 }
             },
-            "gate errors needs spec.metrics.custom.errors",
+            "gate errors needs a counter of errors",
         ),
     ],
     ids=[
