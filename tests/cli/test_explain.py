@@ -17,7 +17,7 @@ from modelrollout.metrics.sources import Sources
 from local.cluster import LocalCluster
 from tests.api.manifests import changed, good
 from tests.cli.stage import OnCall, canary_status, condition, on_call, said_by
-from tests.metrics.exporter import exporting, tell
+from tests.metrics.exporter import Points, exporting, tell
 
 NOWHERE = Asking(None, None)
 CUSTOM = {
@@ -161,7 +161,7 @@ async def test_what_is_shown_is_what_is_sent_to_the_letter(cluster: LocalCluster
     question = question_of(rollout, rollout.status.attempt.gates[0])
     assert question
     times = [now.timestamp() - 1200 + n * 15 for n in range(80)]
-    series = {
+    series: dict[str, Points] = {
         f'{metric}{{service="{service}"}}': [(at, each * n) for n, at in enumerate(times)]
         for metric, each in (("explained_total", 150.0), ("explained_errors_total", 1.0))
         for service in ("fraud-v1", "fraud-v2")

@@ -40,9 +40,8 @@ def environment(tmp_path: Path, alice: OnCall) -> dict[str, str]:
 
 
 def kubectl(environment: dict[str, str], *arguments: str) -> str:
-    command = [find_programs(["kubectl"])["kubectl"], *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return done.stdout
+    command = [str(find_programs(["kubectl"])["kubectl"]), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 def test_kubectl_calls_it_as_a_command_of_its_own(alice: OnCall, environment: dict[str, str]):

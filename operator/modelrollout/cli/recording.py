@@ -44,9 +44,16 @@ class _Recorder(PrometheusSource):
             return Found((Sample({}, f"{time.time():.3f}"),))
         if f'"{PART}"' in query:  # Several together: refused, so that they come one by one.
             return NoData(Unknown.MALFORMED, "asked one by one")
-        found = await super().ask(query, at) if self._is_live else NoData(Unknown.NO_DATA, "not asked")
-        if query != queries.CLOCK:
-            self.asked.append((query, found))
+        not_asked = NoData(Unknown.NO_DATA, "not asked")
+        if query == queries.CLOCK:
+            return await super().ask(query, at)
+        # In the order of asking: answers come in any.
+        place = len(self.asked)
+        self.asked.append((query, not_asked))
+        if not self._is_live:
+            return not_asked
+        found = await super().ask(query, at)
+        self.asked[place] = query, found
         return found
 
 
