@@ -32,8 +32,6 @@ def spec(seed: int, size: Size = Size.ANY) -> Manifest:
 def status(seed: int, size: Size = Size.ANY) -> Manifest:
     """Return a status such as a person with the right to write status may leave behind."""
     made: Manifest = make(load()["properties"]["status"], random.Random(seed), size)
-    if (advance := (made.get("control") or {}).get("advance")) and "reason" not in advance:
-        advance["overrideGates"] = False
     # The list is a map: the API server refuses two conditions of one type.
     for number, condition in enumerate(made.get("conditions", [])):
         condition["type"] = f"{condition['type'][:120]}{number}"

@@ -27,10 +27,6 @@ def _canary(*weights: object) -> Changes:
     return {"spec.stages.1.canary.weights": list(weights)}
 
 
-def _window(**changes: str) -> Changes:
-    return {"spec.windows": [{"start": "0 9 * * *", "duration": "8h", **changes}]}
-
-
 ON_CREATE = (
     # Weights
     Refusal("weights that do not ascend", _canary(5, 1), "write for example [1, 5, 25, 50]"),
@@ -339,19 +335,6 @@ ON_CREATE = (
         },
         "write a Prometheus metric name",
     ),
-    # People and the calendar
-    Refusal("an approval by nobody", {"spec.stages.1.approval": {"required": 0}}, "greater than or equal to 1"),
-    Refusal("an approval by a crowd", {"spec.stages.1.approval": {"required": 6}}, "less than or equal to 5"),
-    Refusal("an approval by no group", {"spec.stages.1.approval": {"required": 1, "groups": []}}, "at least 1 items"),
-    Refusal("a window of six fields", _window(start="0 0 9 * * *"), "write five cron fields with one space between"),
-    Refusal("a window by a word", _window(start="@daily"), "such as 0 9 * * MON-FRI"),
-    Refusal("a window that opens never", _window(start=""), "write five cron fields"),
-    Refusal("a window of no length", _window(duration="0h0m"), "such as 8h or 1h30m"),
-    Refusal("a window of seconds", _window(duration="30s"), "in hours and minutes"),
-    Refusal("a window without a length", {"spec.windows": [{"start": "0 9 * * *"}]}, "duration: Required value"),
-    Refusal("a time zone by its offset", _window(timeZone="+01:00"), "write an IANA time zone, such as Europe/Berlin"),
-    Refusal("a time zone that is a path", _window(timeZone="../etc/passwd"), "write an IANA time zone"),
-    Refusal("no windows", {"spec.windows": []}, "at least 1 items"),
     # Fields nobody knows, under strict validation
     Refusal("an unknown field", {"spec.replicas": 3}, 'unknown field "spec.replicas"'),
     Refusal("a misspelt field deep inside", {"spec.gates.0.errorRate.maximum": "1%"}, "errorRate.maximum"),

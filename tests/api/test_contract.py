@@ -71,13 +71,6 @@ ACCEPTED: dict[str, Changes] = {
             "custom": {"requests": {"metric": "calls_total"}, "versionLabel": {"name": "service"}},
         },
     },
-    "approvals and windows": {
-        "spec.stages.1.approval": {"required": 2, "groups": ["risk", "sre"], "separationOfDuties": True},
-        "spec.windows": [
-            {"start": "0 9 * * MON-FRI", "duration": "8h", "timeZone": "America/Argentina/ComodRivadavia"},
-            {"start": "*/15 0-6,22-23 1-7 JAN-MAR *", "duration": "1h30m"},
-        ],
-    },
     "a TraefikService": {"spec.traffic": {"traefikService": {"name": "fraud"}}},
     "a wildcard host and a path": {
         "spec.traffic.httpRoute.hostnames": ["*.example.com"],
@@ -161,8 +154,6 @@ def test_an_object_that_nobody_has_looked_at_counts_as_unfinished(contract: Loca
         pytest.param({"control": {"rollback": {"reason": "p99", "requestedBy": "ana"}}}, id="rollback"),
         pytest.param({"control": {"hold": {}}}, id="hold without a word"),
         pytest.param({"control": {"resume": {"reason": "fixed"}, "retry": {}}}, id="two messages at once"),
-        pytest.param({"control": {"advance": {"overrideGates": True, "reason": "labels are late"}}}, id="override"),
-        pytest.param({"control": {"approve": [{"requestedBy": "ana", "groups": ["sre"]}]}}, id="approval"),
         pytest.param({"phase": "RollingBack"}, id="the phase, by hand"),
     ],
 )
@@ -177,18 +168,6 @@ def test_the_inbox_takes_what_people_write_before_the_operator_wrote(
     )  # fmt: skip
 
     assert json.loads(told)["status"] == stored["status"] | patch
-
-
-@pytest.mark.parametrize("reason", [{}, {"reason": "  "}])
-def test_gates_are_not_overridden_without_a_reason(
-    contract: LocalCluster, namespace: str, reason: dict[str, str]
-) -> None:
-    (stored,) = contract.apply(good(namespace=namespace))
-    path = contract.api.path_of(stored, subresource="status")
-    control = {"advance": {"overrideGates": True, **reason}}
-
-    with pytest.raises(ApiRefused, match="write in reason why"):
-        contract.api.call("PATCH", path, {"status": {"control": control}}, content_type="application/merge-patch+json")
 
 
 def test_a_phase_that_is_none_is_refused_with_those_there_are(contract: LocalCluster, namespace: str) -> None:

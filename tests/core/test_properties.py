@@ -25,7 +25,7 @@ from modelrollout.core.traffic import (
     Unmanaged,
     WayBack,
 )
-from modelrollout.core.verbs import Begin, Go, Promote, Rest, RollBack
+from modelrollout.core.verbs import Go, Promote, Rest, RollBack
 
 from tests.core.builders import (
     CAN_MIRROR,
@@ -38,15 +38,12 @@ from tests.core.builders import (
     new,
     running,
     service,
-    spec,
     world,
 )
 
 MANY = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 STEPS = [("shadow", 0), ("canary", 0), ("canary", 1), ("full", 0)]
 V3 = {"version": "v3", "service": {"name": "fraud-v3", "port": 8080}}
-CLOSED = [{"start": "0 9 * * *", "duration": "1h"}]
-APPROVED_STAGES = [{**stage, "approval": {"required": 2}} for stage in spec()["stages"]]
 OTHER_STAGES = [
     {"name": "canary", "canary": {"weights": [1, 30, 80]}, "minDuration": "1m"},
     {"name": "full", "full": {}},
@@ -55,34 +52,21 @@ OTHER_STAGES = [
 percents = st.sampled_from([0, 1, 500, 5000, 9000, 10_000]).map(Percent)
 shares = st.builds(Shares, percents, st.just(NONE)) | st.just(Shares(NONE, ALL))
 AGES = [timedelta(seconds=seconds) for seconds in (0, 30, 599, 600, 3600, 7200, 100_000)]
-HOUR = timedelta(hours=1)
 STATES = [
     new(),
     *[running(*step, applied=age) for step in STEPS for age in (*AGES[::2], None)],
     *[running("full", 0, applied=age, baseline=None) for age in AGES[::3]],
-    *[running(*step, applied=HOUR, stages=APPROVED_STAGES) for step in STEPS],
     *[ended(outcome, age) for outcome in Outcome for age in AGES[::3]],
 ]
 ages = st.sampled_from(AGES)
 notes = st.sampled_from([None, *(WayBack(uid, service("fraud-v1"), service("fraud-v2")) for uid in ("u1", "u0"))])
 requests = st.fixed_dictionaries({}, optional={"reason": st.text(max_size=3), "requestedBy": st.just("sam")})
-advances: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
-    {"reason": st.just("enough")}, optional={"overrideGates": st.booleans()}
-)
-approvals = st.lists(
-    st.fixed_dictionaries({}, optional={"requestedBy": st.sampled_from(["ada", "eve"]), "stage": st.just("canary")}),
-    max_size=3,
-)
-COMMANDS = ("rollback", "hold", "resume", "retry")
-inboxes: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
-    {}, optional={**dict.fromkeys(COMMANDS, requests), "advance": advances, "approve": approvals}
-)
+inboxes = st.fixed_dictionaries({}, optional=dict.fromkeys(("rollback", "hold", "resume", "retry"), requests))
 specs: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
         "candidate": st.just(V3),
-        "stages": st.just(OTHER_STAGES) | st.just(OTHER_STAGES[1:]) | st.just(APPROVED_STAGES),
-        "windows": st.just(CLOSED),
+        "stages": st.just(OTHER_STAGES) | st.just(OTHER_STAGES[1:]),
         "paused": st.booleans(),
         "gates": st.sampled_from(
             [
@@ -162,7 +146,6 @@ def worlds(rollout: Rollout) -> st.SearchStrategy[Observed]:
         capabilities=st.sampled_from([CAN_MIRROR, CAN_MIRROR, CANNOT_MIRROR, None, Blocked("GatewayUnknown", "wait")]),
         gates=gates(),
         looked=st.booleans(),
-        frozen=st.sampled_from([None, None, None, "audit"]),
     )
 
 
@@ -199,31 +182,10 @@ def test_nothing_is_promoted_without_fresh_passing_gates(case):
     promotes = isinstance(decision.verb, Promote) or (
         isinstance(decision.verb, Go) and decision.verb.cause is Cause.GATES_PASSED
     )
-    if promotes and not (isinstance(decision.verb, Promote) and decision.verb.cause is Cause.GATES_OVERRIDDEN):
+    if promotes:
         assert case.seen.looked
         assert case.seen.gates
         assert all(g.verdict is Verdict.PASS for g in case.seen.gates)
-
-
-@MANY
-@given(cases())
-def test_gates_are_overridden_only_at_a_persons_word_and_that_is_kept(case):
-    decision = decide(case)
-
-    if getattr(decision.verb, "cause", None) is Cause.GATES_OVERRIDDEN:
-        assert case.status.control.advance.override_gates
-        assert decision.status.attempt.overrides[-1].reason == "enough"
-        assert not any(g.verdict is Verdict.FAIL and g.reason == "Catastrophe" for g in case.seen.gates)
-
-
-@MANY
-@given(cases())
-def test_what_people_say_to_go_on_stops_no_rollback(case):
-    control = case.status.control.model_copy(update={"advance": None, "approve": None})
-    without = replace(case, rollout=replace(case.rollout, status=case.status.model_copy(update={"control": control})))
-
-    if isinstance(decide(without).verb, RollBack):
-        assert decide(case).verb == decide(without).verb
 
 
 @MANY
@@ -266,29 +228,6 @@ def test_while_a_person_holds_no_weight_grows_beyond_the_target(case):
 
 @MANY
 @given(cases())
-def test_in_a_freeze_and_outside_of_windows_no_weight_grows_but_what_users_had_is_given_back(case):
-    decision = decide(case)
-
-    is_closed = case.rollout.calendar is not None and case.rollout.calendar.opens_at(case.now) is not None
-    if (case.seen.frozen or is_closed) and grows(decision, case.seen) and not isinstance(decision.verb, Rest):
-        assert isinstance(case.seen.route, Unmanaged)
-        assert case.attempt.applied_at
-
-
-@MANY
-@given(cases())
-def test_no_stage_is_entered_without_its_approvals(case):
-    decision = decide(case)
-
-    attempt = decision.status.attempt
-    if isinstance(decision.verb, Begin) or (isinstance(decision.verb, Go) and attempt.stage != case.attempt.stage):
-        step = case.rollout.plan(has_baseline=attempt.baseline is not None).step(attempt.stage, attempt.step)
-        people = {one.requested_by for one in attempt.approvals if one.stage == attempt.stage}
-        assert not step.approval or len(people) >= step.approval.required or not grows(decision, case.seen)
-
-
-@MANY
-@given(cases())
 def test_without_a_baseline_the_candidate_has_everything(case):
     decision = decide(case)
 
@@ -312,7 +251,7 @@ def test_each_message_is_filed_or_still_there(case):
     decision = decide(case)
 
     inbox, left = case.status.control, decision.status.control
-    for name in (*COMMANDS, "advance"):
+    for name in ("rollback", "hold", "resume", "retry"):
         asked = getattr(inbox, name) if inbox else None
         filed = [c for c in decision.status.commands if c.command == name and c.handled_at == NOW]
         still = getattr(left, name) if left else None

@@ -62,7 +62,7 @@ STEPS = st.one_of(
     st.builds(Step, st.just("stages"), st.sampled_from(sorted(STAGES))),
     st.builds(Step, st.just("gate"), st.sampled_from(["1%", "5%"])),
     st.builds(Step, st.just("paused"), st.booleans()),
-    st.builds(Step, st.just("command"), st.sampled_from(["rollback", "hold", "resume", "advance", "retry"])),
+    st.builds(Step, st.just("command"), st.sampled_from(["rollback", "hold", "resume", "retry"])),
     st.just(Step("phase edit")),
     st.builds(Step, st.just("route edit"), st.sampled_from([{"v1": 1}, {"v1": 70, "v2": 30}, {"v2": 1}, {"other": 1}])),
     st.just(Step("route deleted")),

@@ -6,7 +6,7 @@ merge patches, and who owns which field of `spec`. Reads hand out copies; each c
 
 import pickle
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from modelrollout.api.versions import ServiceRef, Workload
@@ -44,7 +44,6 @@ class FakeApi:
         self.unserved: set[str] = set()
         self.pruned: set[str] = set()
         self.skew: Callable[[], timedelta | None] = lambda: timedelta(0)
-        self.freeze: str | None = None
         self.workloads: dict[tuple[str, str], str] = {}
         self._objects: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._owners: dict[tuple[str, str, str], dict[str, set[Path]]] = {}
@@ -124,8 +123,8 @@ class FakeApi:
     def clock_skew(self) -> timedelta | None:
         return self.skew()
 
-    def frozen(self) -> str | None:
-        return self.freeze
+    def names_bound_since(self) -> datetime | None:
+        return None
 
     async def workload_problem(self, namespace: str, workload: Workload) -> str | None:
         with self._call("get", "workloads", namespace, workload.name):

@@ -191,8 +191,7 @@ def render_time(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def checked_text(expression: str, remedy: str, longest: int) -> WithJsonSchema:
-    """Return the schema of a text that a CEL rule checks; `remedy` is what the API server says where it does not hold."""
+def _text(expression: str, remedy: str, longest: int) -> WithJsonSchema:
     # No minLength: the API server would refuse an empty text with a sentence of its own, and not say the remedy.
     return WithJsonSchema({"type": "string", "maxLength": longest, **rules(rule(expression, remedy))})
 
@@ -229,13 +228,13 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(render_duration),
-    checked_text(_DURATION_CEL, DURATION_REMEDY, 24),
+    _text(_DURATION_CEL, DURATION_REMEDY, 24),
 ]
 Interval = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(render_duration),
-    checked_text(
+    _text(
         "self.matches('^[0-9]{1,4}[smh]$') && duration(self) >= duration('1s') && duration(self) <= duration('1h')",
         "write an interval between 1s and 1h, such as 30s",
         8,
@@ -245,7 +244,7 @@ Drain = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(render_duration),
-    checked_text(
+    _text(
         "self.matches('^[0-9]{1,5}[smh]$') && duration(self) <= duration('24h')",
         "write how long a request may take, up to 24h, such as 5m",
         8,
@@ -280,28 +279,26 @@ Share = Annotated[
     float,
     BeforeValidator(parse_share),
     PlainSerializer(render_share),
-    checked_text(
+    _text(
         f"{_SHARE_CEL} && double(self.replace('%', '')) > 0.0 && double(self.replace('%', '')) < 100.0",
         f"{SHARE_REMEDY}; above 0% and below 100%",
         10,
     ),
 ]
 Increase = Annotated[
-    float, BeforeValidator(parse_share), PlainSerializer(render_share), checked_text(_SHARE_CEL, SHARE_REMEDY, 10)
+    float, BeforeValidator(parse_share), PlainSerializer(render_share), _text(_SHARE_CEL, SHARE_REMEDY, 10)
 ]
 Multiple = Annotated[
     float,
     BeforeValidator(parse_multiple),
     PlainSerializer(render_multiple),
-    checked_text(
-        "self.matches('^[0-9]{1,3}([.][0-9]{1,2})?x$') && double(self.replace('x', '')) > 1.0", MULTIPLE_REMEDY, 7
-    ),
+    _text("self.matches('^[0-9]{1,3}([.][0-9]{1,2})?x$') && double(self.replace('x', '')) > 1.0", MULTIPLE_REMEDY, 7),
 ]
 Number = Annotated[
     float,
     BeforeValidator(parse_number),
     PlainSerializer(render_number),
-    checked_text("self.matches('^-?[0-9]{1,15}([.][0-9]{1,9})?$')", NUMBER_REMEDY, 26),
+    _text("self.matches('^-?[0-9]{1,15}([.][0-9]{1,9})?$')", NUMBER_REMEDY, 26),
 ]
 Time = Annotated[
     datetime,
@@ -309,10 +306,10 @@ Time = Annotated[
     PlainSerializer(render_time),
     WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 40}),
 ]
-Name = Annotated[str, checked_text(f"self.matches('{DNS_LABEL}')", NAME_REMEDY, 63)]
+Name = Annotated[str, _text(f"self.matches('{DNS_LABEL}')", NAME_REMEDY, 63)]
 ObjectName = Annotated[
     str,
-    checked_text(
+    _text(
         f"self.matches('{DNS_SUBDOMAIN}')",
         "write the object's name: lower-case letters, digits, '-' and '.', at most 253 characters",
         253,
@@ -320,7 +317,7 @@ ObjectName = Annotated[
 ]
 Version = Annotated[
     str,
-    checked_text(
+    _text(
         "self.matches('^[A-Za-z0-9]([A-Za-z0-9._+-]*[A-Za-z0-9])?$')",
         "write a version of letters, digits, '.', '_', '+' and '-', at most 128 characters, such as 2026.11.2",
         128,

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from modelrollout.api.consent import Approval, Windows
 from modelrollout.api.fields import (
     NAME_REMEDY,
     Drain,
@@ -120,11 +119,6 @@ class Stage(Model):
         None, description="Shortest time in this stage, for a canary at each weight; 5m when left out."
     )
     gates: Gates | None = Field(None, description="Gates of this stage alone, on top of spec.gates.")
-    approval: Approval | None = Field(
-        None,
-        description="Who has to agree before the stage begins. With risk high one person has to before live traffic, also"
-        " when left out.",
-    )
 
 
 Stages = Annotated[
@@ -265,9 +259,6 @@ class ModelRolloutSpec(Model):
     stages: Stages | None = Field(None, description="The plan; the default plan of the risk when left out.")
     gates: Gates | None = Field(
         None, description="Gates of every stage; one named errors (max 2%, maxIncrease 25%) when left out."
-    )
-    windows: Windows | None = Field(
-        None, description="Times in which weights may grow; always when left out. Rolling back needs none."
     )
     analysis: Analysis = Field(Analysis(), description="How the gates are judged.")
     rollback: Rollback = Field(Rollback(), description="How the way back is kept open.")

@@ -3,10 +3,10 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from modelrollout.api.evidence import GateEvidence
-from modelrollout.api.fields import AnyPercent, Duration, Model, Time, rule, rules
+from modelrollout.api.fields import AnyPercent, Duration, Model, Time
 from modelrollout.api.gates import MAX_GATES
 from modelrollout.api.options import GateEffect
 from modelrollout.api.rollout import MAX_WEIGHTS
@@ -18,10 +18,6 @@ Count = Annotated[int, Field(ge=0)]
 UserName = Annotated[str, Field(max_length=512)]
 """As the API server has it: of a ServiceAccount it has up to 339 characters."""
 MAX_COMMANDS = 20
-MAX_OVERRIDES = 20
-MAX_APPROVALS = 20
-MAX_MESSAGES = 10
-MAX_CLAIMED_GROUPS = 10
 
 
 class Phase(StrEnum):
@@ -59,7 +55,6 @@ class Cause(StrEnum):
 
     STARTED = "Started"
     GATES_PASSED = "GatesPassed"
-    GATES_OVERRIDDEN = "GatesOverridden"
     GATE_FAILED = "GateFailed"
     CATASTROPHE = "Catastrophe"
     CANDIDATE_UNREADY = "CandidateUnready"
@@ -89,40 +84,8 @@ class Request(Model):
     reason: Annotated[str, Field(max_length=1024)] | None = Field(
         None, description="Why; shown in status, events and logs."
     )
-    requested_by: Annotated[str, Field(max_length=256)] | None = Field(None, description="Who asks.")
-
-
-class AdvanceRequest(Request):
-    """A message that ends the waiting of the present step."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                "!has(self.overrideGates) || !self.overrideGates || (has(self.reason) && self.reason.matches('[^ ]'))",
-                "overrideGates goes on without the gates' evidence: write in reason why, it is kept",
-            )
-        )
-    )
-
-    override_gates: bool = Field(
-        default=False,
-        description="Also goes past gates that do not know, or that only hold; never past one that rolls back. At once or"
-        " not at all.",
-    )
-
-
-class ApproveRequest(Request):
-    """A person's approval of a stage."""
-
-    stage: Annotated[str, Field(max_length=63)] | None = Field(
-        None, description="The stage; the next one that lacks an approval when left out."
-    )
-    groups: list[Annotated[str, Field(max_length=256)]] = Field(
-        [], max_length=MAX_CLAIMED_GROUPS, description="Groups that you are in, of those that the stage asks for."
-    )
-    independent: bool = Field(
-        default=False,
-        description="Your word that you did not edit spec last: for separationOfDuties where the cluster does not know that.",
+    requested_by: UserName | None = Field(
+        None, description="Who asks: your user name. Filled in by admission where the cluster can do that."
     )
 
 
@@ -136,12 +99,6 @@ class Control(Model):
     resume: Request | None = Field(
         None, description="Go on after a hold, a missed deadline or a foreign change of the route."
     )
-    advance: AdvanceRequest | None = Field(
-        None, description="End this step's minimum duration: it goes on as soon as all gates pass."
-    )
-    approve: Annotated[list[ApproveRequest], Field(max_length=MAX_MESSAGES)] | None = Field(
-        None, description="Approvals of this candidate under this plan."
-    )
     retry: Request | None = Field(None, description="Try a candidate again that was rolled back.")
 
 
@@ -151,8 +108,6 @@ class Command(StrEnum):
     ROLLBACK = "rollback"
     HOLD = "hold"
     RESUME = "resume"
-    ADVANCE = "advance"
-    APPROVE = "approve"
     RETRY = "retry"
 
 
@@ -161,7 +116,11 @@ class HandledCommand(Model):
 
     command: Command = Field(description="What was asked.")
     reason: Sentence | None = Field(None, description="Why, in the words of who asked.")
-    requested_by: Word | None = Field(None, description="Who asked, unverified.")
+    requested_by: UserName | None = Field(None, description="Who asked.")
+    verified: bool = Field(
+        default=False, description="Whether admission saw to it that nobody else could write that name."
+    )
+    manager: Word | None = Field(None, description="What the client that wrote it calls itself.")
     handled_at: Time = Field(description="When the operator acted on it.")
     result: Sentence = Field(description="What the operator did.")
 
@@ -241,37 +200,6 @@ class RollbackStatus(Model):
     since: Time = Field(description="When it was decided.")
 
 
-class AdvanceStatus(Model):
-    """A person's word that the present step has waited long enough."""
-
-    at: Time = Field(description="Since when the step's minimum counts as over.")
-    reason: Sentence | None = Field(None, description="Why.")
-    requested_by: UserName | None = Field(None, description="Who asked.")
-
-
-class OverrideStatus(AdvanceStatus):
-    """A step that was left without the gates' evidence, at a person's word."""
-
-    stage: Word = Field(description="The stage that was left, or ended.")
-    step: Count = Field(description="Its step, from 0.")
-    gates: Sentence = Field(description="The gates that did not pass, and what each said.")
-
-
-class ApprovalStatus(Model):
-    """An approval that was taken out of the inbox: of one stage, for one candidate under one plan."""
-
-    stage: Word = Field(description="The stage that it is for.")
-    requested_by: UserName = Field(description="Who approved.")
-    reason: Sentence | None = Field(None, description="What the approver said.")
-    group: Annotated[str, Field(max_length=256)] | None = Field(
-        None, description="The group that the approver claimed to be in, of those that the stage asks for."
-    )
-    independent: bool = Field(default=False, description="Whether the approver stated not to have edited spec last.")
-    at: Time = Field(description="When it was taken out of the inbox.")
-    candidate: Word = Field(description="Digest of the candidate that it is for: void for any other.")
-    plan: Word = Field(description="Digest of the plan that it is for: void under any other.")
-
-
 class DrainStatus(Model):
     """What the candidate may still be busy with after a rollback."""
 
@@ -305,15 +233,6 @@ class Attempt(Model):
         None,
         description="How much of the step nobody could look at, the operator or its metrics being away: added to the step's minimum.",
     )
-    advanced: AdvanceStatus | None = Field(
-        None, description="A person's word that ends this step's minimum; its gates still have to pass."
-    )
-    overrides: list[OverrideStatus] = Field(
-        [], max_length=MAX_OVERRIDES, description="Steps that were left though not all gates passed; the last ones."
-    )
-    approvals: list[ApprovalStatus] = Field(
-        [], max_length=MAX_APPROVALS, description="Approvals of this attempt's stages, void ones too; the last ones."
-    )
     rollback: RollbackStatus | None = Field(None, description="The rollback that was decided, if any.")
     outcome: Outcome | None = Field(None, description="How it ended; none while it runs.")
     ended_at: Time | None = Field(None, description="When it ended.")
@@ -328,7 +247,11 @@ class HeldStatus(Model):
 
     since: Time = Field(description="Since when.")
     reason: Sentence | None = Field(None, description="Why.")
-    requested_by: Word | None = Field(None, description="Who asked, unverified.")
+    requested_by: UserName | None = Field(None, description="Who asked.")
+    verified: bool = Field(
+        default=False, description="Whether admission saw to it that nobody else could write that name."
+    )
+    manager: Word | None = Field(None, description="What the client that wrote it calls itself.")
 
 
 class SafetyStop(Model):
@@ -362,13 +285,7 @@ class ModelRolloutStatus(Model):
     serving: Serving | None = Field(None, description="The version that serves.")
     attempt: Attempt | None = Field(None, description="The present attempt, or the last one.")
     route: RouteStatus | None = Field(None, description="What was last read back from the routing object.")
-    next_window: Time | None = Field(
-        None, description="When weights may grow next by spec.windows; none while they may, or nothing is under way."
-    )
     held: HeldStatus | None = Field(None, description="A person's hold.")
-    approvals: list[ApprovalStatus] = Field(
-        [], max_length=MAX_APPROVALS, description="Approvals for an attempt that has not begun; it takes them along."
-    )
     safety_stop: SafetyStop | None = Field(
         None, description="Why no candidate begins before control.retry: a gate of severity safety has failed."
     )

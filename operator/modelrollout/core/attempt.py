@@ -16,7 +16,6 @@ from modelrollout.api.status import (
     Verdict,
     VersionStatus,
 )
-from modelrollout.core.approvals import taken_along
 from modelrollout.core.case import Case
 from modelrollout.core.drain import drain_of
 from modelrollout.core.gates import fresh_tally, is_lost
@@ -38,7 +37,6 @@ from modelrollout.core.verbs import (
 )
 
 T = TypeVar("T")
-MOVED_ON = frozenset({Cause.GATES_PASSED, Cause.GATES_OVERRIDDEN})
 
 
 def attempt_after(case: Case, verb: Verb) -> Attempt | None:
@@ -79,7 +77,6 @@ def _new_attempt(case: Case, last: Attempt | None) -> Attempt:
         stage_started_at=case.now,
         step_started_at=case.now,
         target=_target(first.shares, case.now, Cause.STARTED),
-        approvals=taken_along(case),
     )
 
 
@@ -97,7 +94,6 @@ def _moved(case: Case, step: Step, cause: Cause) -> Attempt:
             "resumed_at": None,
             "metrics_lost_since": None,
             "blind_for": None,
-            "advanced": None,
             "target": _target(step.shares, case.now, cause),
             "gates": _carried(case.seen.gates, cause) if same_stage else [],
         }
@@ -118,7 +114,7 @@ def _carried(gates: Sequence[GateStatus], cause: Cause) -> list[GateStatus]:
                 "samples": None,
                 "evidence": _of_the_stage(gate),
                 "tally": None,
-                "earlier": list(fresh_tally(gate) if cause in MOVED_ON else gate.earlier),
+                "earlier": list(fresh_tally(gate) if cause is Cause.GATES_PASSED else gate.earlier),
             }
         )
         for gate in gates

@@ -49,8 +49,8 @@ class Observed:
     `capabilities` is `None` where nobody asked: they matter before an attempt starts. `gates` are the latest verdicts; `looked` says whether they were measured in this very pass: only then may
     anything be promoted on them. `unseen` is time of the step that nobody looked at, not yet in status. `skew` is how
     far this clock is ahead of the API server's, `None` where that is not known. `contested`: another process undoes
-    what is written, under the operator's own name. `frozen`: why the administrator lets no weight grow, `None` where
-    weights may.
+    what is written, under the operator's own name. `names_bound_since`: since when admission has kept messages to their
+    writers' names, `None` where it does not.
     """
 
     route: Route
@@ -66,7 +66,7 @@ class Observed:
     unseen: timedelta = timedelta(0)
     skew: timedelta | None = None
     contested: bool = False
-    frozen: str | None = None
+    names_bound_since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -174,17 +174,6 @@ class Case:
         if lost is None or not gates or any(is_lost(gate) for gate in gates):
             return known
         return known + max(timedelta(0), self.now - lost)
-
-    @property
-    def is_advanced(self) -> bool:
-        """Whether a person has ended the present step's minimum, now or in an earlier pass."""
-        return Command.ADVANCE in self.taken or bool(self.attempt and self.attempt.advanced)
-
-    @property
-    def overrides_gates(self) -> bool:
-        """Whether a person asks in this very pass to go on without the gates' evidence."""
-        asked = self.status.control.advance if self.status.control else None
-        return Command.ADVANCE in self.taken and asked is not None and asked.override_gates
 
     @property
     def retained_until(self) -> datetime | None:

@@ -1,6 +1,5 @@
 """The policy: rules from the one that outranks all others to the one that always has an answer."""
 
-from modelrollout.core.advance import file_advance
 from modelrollout.core.case import Case
 from modelrollout.core.inbox import file_retry, take_commands
 from modelrollout.core.judging import (
@@ -64,5 +63,4 @@ def decide(case: Case) -> Decision:
     """Return what to write, to tell and when to look again: what the first rule with an opinion says."""
     taken = take_commands(case)
     verb = next(verb for rule in RULES if (verb := rule(taken)) is not None)
-    answered = file_advance(taken, verb)
-    return project(case, file_retry(answered) if isinstance(verb, Begin) else answered, verb)
+    return project(case, file_retry(taken) if isinstance(verb, Begin) else taken, verb)

@@ -1,12 +1,9 @@
 """The inbox: messages of people are taken out, answered and filed, in the same write that acts on them."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from modelrollout.api.status import (
     MAX_COMMANDS,
-    ApproveRequest,
     Command,
     Control,
     HandledCommand,
@@ -16,7 +13,7 @@ from modelrollout.api.status import (
     Phase,
     Request,
 )
-from modelrollout.core.approvals import file_approval
+from modelrollout.core.actors import PHASE, Actor, actor_of
 from modelrollout.core.case import Case, asks_for_rollback
 from modelrollout.core.traffic import Endpoints
 
@@ -35,28 +32,22 @@ def take_commands(case: Case) -> Case:
     """Return the case with its inbox emptied: holds set or lifted, each message filed with what came of it.
 
     `case.taken` then says what is asked for; `obey_people` acts on a rollback, `begin` on a retry. A retry stays in
-    the inbox until its attempt begins, see `file_retry`: what it waits for may take longer than this pass. An advance is
-    answered when the rules have spoken, see `core/advance.py`.
+    the inbox until its attempt begins, see `file_retry`: what it waits for may take longer than this pass.
     """
-    requests = list(_requests(case))
+    requests = _requests(case)
     if not requests:
         return case
-    taken = {command: request.reason for command, request in requests}
-    control = case.status.control or Control()
-    ignored = Command.ROLLBACK in taken
-    waiting = None if ignored or not can_retry(case) else control.retry
-    asked = None if ignored or not can_advance(case) else control.advance
-    left = Control(retry=waiting, advance=asked) if waiting or asked else None
-    status = case.status.model_copy(update={"control": left})
+    ignored = Command.ROLLBACK in requests
+    waiting = None if ignored or not can_retry(case) else requests.get(Command.RETRY)
+    status = case.status.model_copy(update={"control": Control(retry=waiting) if waiting else None})
     handled = []
-    for command, request in requests:
-        if request is not waiting and request is not asked:
-            status, result = _handle(case, status, command, request, ignored=ignored)
-            handled.append(_filed(command, request, result[:1024], case.now))
+    for command, request in requests.items():
+        if request is not waiting:
+            status, result = _handle(case, status, command, request, requests)
+            handled.append(_filed(case, command, request, result))
+    taken = {command: request.reason for command, request in requests.items()}
     if ignored:
         taken.pop(Command.RETRY, None)
-    if asked is None:
-        taken.pop(Command.ADVANCE, None)
     return replace(case, rollout=replace(case.rollout, status=_with_filed(status, handled)), taken=taken)
 
 
@@ -66,19 +57,8 @@ def file_retry(case: Case) -> Case:
     if request is None:
         return case
     status = case.status.model_copy(update={"control": None, "safety_stop": None})
-    filed = _filed(Command.RETRY, request, "trying again", case.now)
+    filed = _filed(case, Command.RETRY, request, "trying again")
     return replace(case, rollout=replace(case.rollout, status=_with_filed(status, [filed])))
-
-
-def answered_later(case: Case, status: ModelRolloutStatus, command: Command, request: Request, result: str) -> Case:
-    """Return the case with this status, and with a message filed whose answer took more than the inbox to know."""
-    filed = _filed(command, request, result[:1024], case.now)
-    return replace(case, rollout=replace(case.rollout, status=_with_filed(status, [filed])))
-
-
-def can_advance(case: Case) -> bool:
-    """Whether a step is under way whose waiting could end."""
-    return case.attempt is not None and case.attempt.rollback is None
 
 
 def rollback_answer(case: Case) -> RollbackAnswer:
@@ -110,18 +90,16 @@ def _answer_after_promotion(case: Case) -> RollbackAnswer:
     return RollbackAnswer(possible=True, sentence="rolling back")
 
 
-def _requests(case: Case) -> Iterator[tuple[Command, Request]]:
-    """Yield what is in the inbox, in the order of what outranks what."""
+def _requests(case: Case) -> dict[Command, Request]:
+    """Return what is in the inbox, in the order of what outranks what."""
     control = case.status.control or Control()
-    found = (
-        (Command.ROLLBACK, control.rollback or (PHASE_EDIT if asks_for_rollback(case.rollout) else None)),
-        (Command.HOLD, control.hold),
-        (Command.RESUME, control.resume),
-        (Command.ADVANCE, control.advance),
-        *((Command.APPROVE, approval) for approval in control.approve or ()),
-        (Command.RETRY, control.retry),
-    )
-    yield from ((command, request) for command, request in found if request is not None)
+    found = {
+        Command.ROLLBACK: control.rollback or (PHASE_EDIT if asks_for_rollback(case.rollout) else None),
+        Command.HOLD: control.hold,
+        Command.RESUME: control.resume,
+        Command.RETRY: control.retry,
+    }
+    return {command: request for command, request in found.items() if request is not None}
 
 
 def _handle(
@@ -129,26 +107,27 @@ def _handle(
     status: ModelRolloutStatus,
     command: Command,
     request: Request,
-    *,
-    ignored: bool,
+    requests: dict[Command, Request],
 ) -> tuple[ModelRolloutStatus, str]:
     if command is Command.ROLLBACK:
         return status, rollback_answer(case).sentence
     if command is Command.HOLD:
-        by = request.requested_by[:128] if request.requested_by else None
-        held = HeldStatus(since=case.now, reason=request.reason, requested_by=by)
+        actor = _actor(case, command, request)
+        held = HeldStatus(
+            since=case.now,
+            reason=request.reason,
+            requested_by=actor.name,
+            verified=actor.verified,
+            manager=actor.manager,
+        )
         return status.model_copy(update={"held": held}), "held until resume"
     if command is Command.RESUME:
         attempt = status.attempt
         if attempt and attempt.outcome is None:
             attempt = attempt.model_copy(update={"resumed_at": case.now})
         return status.model_copy(update={"held": None, "attempt": attempt}), "resumed"
-    if isinstance(request, ApproveRequest):
-        return file_approval(case, status, request)
-    if ignored:
+    if Command.ROLLBACK in requests:
         return status, "ignored: a rollback was asked for at the same time"
-    if command is Command.ADVANCE:
-        return status, "nothing to do: no step is under way"
     if status.safety_stop:
         lifted = f"the stop of safety gate {status.safety_stop.gate} is lifted"
         return status.model_copy(update={"safety_stop": None}), lifted
@@ -174,11 +153,21 @@ def _with_filed(status: ModelRolloutStatus, handled: list[HandledCommand]) -> Mo
     return status.model_copy(update={"commands": [*status.commands, *handled][-MAX_COMMANDS:]})
 
 
-def _filed(command: Command, request: Request, result: str, now: datetime) -> HandledCommand:
+def _actor(case: Case, command: Command, request: Request) -> Actor:
+    # Where admission made a rollback of a phase that was written, nobody is noted as having written the rollback.
+    hands = case.rollout.hands
+    hand = hands.get(command) or (hands.get(PHASE) if command is Command.ROLLBACK else None)
+    return actor_of(request.requested_by, hand, case.seen.names_bound_since)
+
+
+def _filed(case: Case, command: Command, request: Request, result: str) -> HandledCommand:
+    actor = _actor(case, command, request)
     return HandledCommand(
         command=command,
         reason=request.reason,
-        requested_by=request.requested_by[:128] if request.requested_by else None,
-        handled_at=now,
+        requested_by=actor.name,
+        verified=actor.verified,
+        manager=actor.manager,
+        handled_at=case.now,
         result=result,
     )

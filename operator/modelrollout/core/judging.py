@@ -8,7 +8,6 @@ from modelrollout.api.gates import Gate, OnFail
 from modelrollout.api.options import GateEffect
 from modelrollout.api.status import Cause, GateStatus, Verdict
 from modelrollout.core.case import Case
-from modelrollout.core.consents import lacks_consent
 from modelrollout.core.counts import CATASTROPHE
 from modelrollout.core.evidence import Unknown
 from modelrollout.core.gates import is_lost
@@ -17,8 +16,6 @@ from modelrollout.core.plan import DEFAULT_GATES
 from modelrollout.core.preconditions import hold_for_backends
 from modelrollout.core.verbs import Go, Hold, Promote, Verb, Wait
 from modelrollout.core.wording import back_to_baseline, span_text, stage_text, step_text
-
-_OVERRIDDEN = "a person has overridden the gates"
 
 
 def stop_catastrophe(case: Case) -> Verb | None:
@@ -38,7 +35,7 @@ def stop_on_failed_gate(case: Case) -> Verb | None:
 
 def hold_on_failed_gate(case: Case) -> Verb | None:
     """A failed gate of the kind that only holds."""
-    failed = None if case.overrides_gates else next(iter(_failed(case)), None)
+    failed = next(iter(_failed(case)), None)
     return Hold("GateFailed", _gate_text(case, failed)) if failed else None
 
 
@@ -60,14 +57,12 @@ def hold_on_unknown(case: Case) -> Verb | None:
     text = f"gate {first.name} does not know: {first.message}"
     if case.now >= until and case.policy.on_metrics_lost is OnFail.ROLLBACK and case.attempt.baseline:
         return back_to_baseline(case, Cause.METRICS_LOST, f"{text}, since {since:%H:%M:%S} UTC")
-    if case.overrides_gates:
-        return None
     return Hold(first.reason, text, until if case.now < until else None)
 
 
 def hold_at_deadline(case: Case) -> Verb | None:
     """A step that has not passed in time: evidence that is already there still counts, see `promote`."""
-    attempt, due = case.attempt, _end_of_minimum(case)
+    attempt, due = case.attempt, _earliest_end(case)
     if attempt is None or due is None or _all_pass(case):
         return None
     deadline = max(due, attempt.resumed_at or due) + case.policy.deadline
@@ -78,28 +73,20 @@ def hold_at_deadline(case: Case) -> Verb | None:
     text += f": gate {missing.name}: {missing.message}" if missing else ""
     if case.policy.on_deadline is OnFail.ROLLBACK and attempt.baseline:
         return back_to_baseline(case, Cause.DEADLINE, text)
-    if case.overrides_gates:
-        return None
     return Hold("DeadlineExceeded", f"{text}. control.resume gives it as much time again, control.rollback goes back")
 
 
 def promote(case: Case) -> Verb | None:
-    """All gates pass, the minimum time is over, and both versions can take it: the next step.
-
-    At a person's word the minimum time is over now, and with `overrideGates` the gates need not pass.
-    """
-    due, passes = _earliest_end(case), case.seen.looked and _all_pass(case)
-    if not (case.attempt and case.step and (passes or case.overrides_gates)) or due is None or case.now < due:
+    """All gates pass, the minimum time is over, and both versions can take it: the next step."""
+    due = _earliest_end(case)
+    if not (case.attempt and case.step and case.seen.looked and _all_pass(case)) or due is None or case.now < due:
         return None
     if blocked := hold_for_backends(case):
         return blocked
-    why, cause = (_gates_text(case), Cause.GATES_PASSED) if passes else (_OVERRIDDEN, Cause.GATES_OVERRIDDEN)
     after = case.plan.after(case.step)
-    if after and (lacking := lacks_consent(case, after)):
-        return lacking
     if after:
-        return Go(after, cause, f"{why}: goes on to {step_text(after)}")
-    return Promote(f"{why}: version {case.attempt.candidate.version} now serves", cause)
+        return Go(after, Cause.GATES_PASSED, f"{_gates_text(case)}: goes on to {step_text(after)}")
+    return Promote(f"{_gates_text(case)}: version {case.attempt.candidate.version} now serves")
 
 
 def wait(case: Case) -> Verb:
@@ -140,13 +127,10 @@ def _all_pass(case: Case) -> bool:
     return bool(case.step and gates) and all(g.verdict is Verdict.PASS for g in gates)
 
 
-def _end_of_minimum(case: Case) -> datetime | None:
-    return end_of_minimum(case.attempt, case.step, case.blind) if case.attempt and case.step else None
-
-
 def _earliest_end(case: Case) -> datetime | None:
-    due = _end_of_minimum(case)
-    return min(due, case.now) if due and case.is_advanced else due
+    if case.attempt is None or case.step is None:
+        return None
+    return end_of_minimum(case.attempt, case.step, case.blind)
 
 
 def _gates_text(case: Case) -> str:

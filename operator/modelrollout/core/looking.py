@@ -110,12 +110,6 @@ def end_of_minimum(attempt: Attempt, step: Step, blind: timedelta) -> datetime |
     return attempt.applied_at + step.min_duration + min(blind, MOST_BLIND) if attempt.applied_at else None
 
 
-def may_end_at(attempt: Attempt, step: Step, blind: timedelta) -> datetime | None:
-    """Return when the step may end: at its minimum's end, or since a person has said that it has waited enough."""
-    end = end_of_minimum(attempt, step, blind)
-    return min(end, attempt.advanced.at) if end and attempt.advanced else end
-
-
 def judge_all(
     rollout: Rollout, answers: Mapping[str, Answer], now: datetime, last: Sequence[GateStatus] = ()
 ) -> Iterator[GateStatus]:

@@ -2,13 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, assert_never
 
-from modelrollout.api.consent import Approval
 from modelrollout.api.fields import ALL, NONE, Percent
 from modelrollout.api.gates import ErrorRate, Gate, Latency, OnFail, Value
 from modelrollout.api.kinds import Ratio
@@ -41,7 +39,6 @@ class Step:
     shares: Shares
     min_duration: timedelta
     gates: tuple[Gate, ...]
-    approval: Approval | None = None
 
 
 def limits_of(gate: Gate) -> tuple[str, ...]:
@@ -122,10 +119,7 @@ def plan_of(spec: ModelRolloutSpec, *, has_baseline: bool) -> Plan:
         "stages": [stage.render() for stage in stages],
         "gates": [gate.render() for gate in common],
     }
-    approved = _with_least_approval(steps, spec.risk)
-    # A first deployment has live traffic at once: what is asked before that is asked before it.
-    first = next(step for step in approved if step.shares.candidate > NONE)
-    in_effect = approved if has_baseline else (replace(steps[-1], approval=steps[-1].approval or first.approval),)
+    in_effect = steps if has_baseline else steps[-1:]
     # All steps of a stage share one tuple of gates. Gates of two stages may have one name and differ.
     lists = {id(step.gates): step.gates for step in in_effect}.values()
     gates = {id(gate): gate for one in lists for gate in one}
@@ -193,16 +187,6 @@ def unmet_need(plan: Plan, capabilities: Capabilities) -> Blocked | None:
     return None
 
 
-def _with_least_approval(steps: tuple[Step, ...], risk: Risk) -> tuple[Step, ...]:
-    """Return the steps, at risk high with one approval at least before the first live requests."""
-    first = next(step for step in steps if step.shares.candidate > NONE)
-    before: Sequence[Step] = steps[: steps.index(first) + 1]
-    if risk is not Risk.HIGH or any(step.approval for step in before):
-        return steps
-    least = Approval(required=1)
-    return tuple(replace(step, approval=least) if step.stage == first.stage else step for step in steps)
-
-
 def _steps_of(stage: Stage, common: tuple[Gate, ...]) -> tuple[Step, ...]:
     judged = tuple(gate for gate in common if gate.stages is None or stage.name in gate.stages)
     gates = judged + tuple(stage.gates or ())
@@ -216,7 +200,7 @@ def _steps_of(stage: Stage, common: tuple[Gate, ...]) -> tuple[Step, ...]:
             kind, shares = StageKind.FULL, [CANDIDATE_ONLY]
         case _:
             raise ValueError(f"stage {stage.name!r}: give exactly one of shadow, canary and full")
-    return tuple(Step(stage.name, kind, index, each, lasts, gates, stage.approval) for index, each in enumerate(shares))
+    return tuple(Step(stage.name, kind, index, each, lasts, gates) for index, each in enumerate(shares))
 
 
 def _default_stages(shadow: timedelta, weights: tuple[int, ...], step: timedelta, bake: timedelta) -> tuple[Stage, ...]:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from modelrollout.api.fields import NONE, render_duration
 from modelrollout.api.status import Command
+from modelrollout.core.actors import actor_text
 from modelrollout.core.case import Case
 from modelrollout.core.plan import unmet_need
 from modelrollout.core.traffic import CANDIDATE_ONLY, Blocked, Capabilities, Endpoints, Foreign, Shares
@@ -13,9 +14,9 @@ from modelrollout.core.verbs import Hold, Stall
 def persons_hold(case: Case) -> Hold | None:
     """Return the hold that a person asked for, in the inbox or by spec.paused."""
     if held := case.status.held:
-        who = f" by {held.requested_by}" if held.requested_by else ""
         why = f": {held.reason}" if held.reason else ""
-        return Hold("HeldByPerson", f"held{who} since {held.since:%Y-%m-%d %H:%M} UTC{why}. control.resume goes on")
+        since = f"since {held.since:%Y-%m-%d %H:%M} UTC"
+        return Hold("HeldByPerson", f"held by {actor_text(held)} {since}{why}. control.resume goes on")
     if case.spec.paused:
         return Hold("Paused", "spec.paused is true: set it to false to go on")
     return None

@@ -70,8 +70,6 @@ def project(before: Case, case: Case, verb: Verb) -> Decision:
             "attempt": attempt,
             "serving": serving,
             "route": _route_status(case),
-            "next_window": _next_window(case, verb),
-            **({"approvals": []} if attempt and attempt.number != (old.attempt.number if old.attempt else 0) else {}),
             "safety_stop": safety_stop_after(case, verb),
         }
     )
@@ -109,13 +107,6 @@ def _route_status(case: Case) -> RouteStatus | None:
     )
     unchanged = known and seen.model_copy(update={"since": known.since}) == known
     return known if unchanged else seen
-
-
-def _next_window(case: Case, verb: Verb) -> datetime | None:
-    calendar = case.rollout.calendar
-    if calendar is None or isinstance(verb, Rest | Promote | Recognize | Finish | RollBack | Restore):
-        return None
-    return calendar.opens_at(case.now)
 
 
 def _phase_of(case: Case, verb: Verb) -> Phase:

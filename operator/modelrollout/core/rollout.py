@@ -11,14 +11,12 @@ from modelrollout.api.fields import Model
 from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import ModelRolloutStatus, VersionStatus
 from modelrollout.api.traffic import Traffic
+from modelrollout.core.actors import Hand, hands_in
 from modelrollout.core.flaws import flaw_of
 from modelrollout.core.plan import Plan, Policy, identity_of, plan_of, policy_of
 from modelrollout.core.traffic import Blocked
-from modelrollout.core.windows import Calendar
 
 M = TypeVar("M", bound=Model)
-EDITED_BY = "modelrollout.dev/edited-by"
-"""Annotation that says who edited spec last: as true as what stamps it, see docs/people.md."""
 
 
 class _OfSpec:
@@ -38,12 +36,8 @@ class _OfSpec:
         return policy_of(self._spec)
 
     @cached_property
-    def calendar(self) -> Calendar | None:
-        return Calendar(self._spec.windows) if self._spec.windows else None
-
-    @cached_property
     def flaw(self) -> Blocked | None:
-        return (self.calendar and self.calendar.problem) or flaw_of(self._spec, self.plan(has_baseline=True))
+        return flaw_of(self._spec, self.plan(has_baseline=True))
 
     @cached_property
     def candidate(self) -> VersionStatus:
@@ -59,8 +53,8 @@ class Rollout:
     """One object of kind ModelRollout.
 
     `spec` is `None` where it cannot be read, and `problem` says why; `traffic` is read on its own, so that a
-    rollback works under a spec that does not. `ignored` names the parts of status that could not be read. `editor`
-    edited spec last, `None` where nothing says so.
+    rollback works under a spec that does not. `ignored` names the parts of status that could not be read. `hands` says
+    who wrote the messages that wait, by command.
     """
 
     namespace: str
@@ -73,7 +67,7 @@ class Rollout:
     traffic: Traffic | None
     status: ModelRolloutStatus
     ignored: tuple[str, ...] = ()
-    editor: str | None = None
+    hands: Mapping[str, Hand] = field(default_factory=dict)
     _of_spec: _OfSpec | None = field(default=None, compare=False, repr=False)
 
     def plan(self, *, has_baseline: bool) -> Plan:
@@ -94,13 +88,8 @@ class Rollout:
         return self._read.policy
 
     @property
-    def calendar(self) -> Calendar | None:
-        """The windows in which weights may grow, `None` where spec has none, or cannot be read."""
-        return self._of_spec.calendar if self._of_spec else None
-
-    @property
     def flaw(self) -> Blocked | None:
-        """What is wrong with the plan's gates or windows, `None` where nothing is, or spec cannot be read."""
+        """What is wrong with the plan's gates, `None` where nothing is, or spec cannot be read."""
         return self._of_spec.flaw if self._of_spec else None
 
     @property
@@ -128,9 +117,7 @@ def parse_rollout(obj: Mapping[str, Any], known: Rollout | None = None) -> Rollo
     metadata = obj["metadata"]
     status, ignored = _parse_status(obj.get("status"))
     if known and known.uid == metadata["uid"] and known.generation == metadata.get("generation"):
-        return replace(
-            known, guard=metadata["resourceVersion"], status=status, ignored=ignored, editor=_editor_in(metadata)
-        )
+        return replace(known, guard=metadata["resourceVersion"], status=status, ignored=ignored, hands=hands_in(obj))
     raw_spec = obj.get("spec")
     spec, problem = _parse(ModelRolloutSpec, raw_spec)
     traffic = (
@@ -147,13 +134,9 @@ def parse_rollout(obj: Mapping[str, Any], known: Rollout | None = None) -> Rollo
         traffic=traffic,
         status=status,
         ignored=ignored,
-        editor=_editor_in(metadata),
+        hands=hands_in(obj),
         _of_spec=_OfSpec(spec) if spec else None,
     )
-
-
-def _editor_in(metadata: Mapping[str, Any]) -> str | None:
-    return (metadata.get("annotations") or {}).get(EDITED_BY)
 
 
 def _parse(model: type[M], raw: object) -> tuple[M | None, str]:

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from modelrollout.api.fields import NONE, render_duration
 from modelrollout.api.status import Cause, Command
+from modelrollout.core.actors import actor_text
 from modelrollout.core.case import LARGEST_SKEW, Case
-from modelrollout.core.consents import lacks_consent, wrong_time
 from modelrollout.core.drain import drain_of, drain_text
 from modelrollout.core.gitops import lacking
 from modelrollout.core.inbox import can_retry, rollback_answer
@@ -47,10 +47,9 @@ def obey_people(case: Case) -> Verb | None:
     """A person's rollback outranks everything."""
     if Command.ROLLBACK not in case.taken or not rollback_answer(case).possible:
         return None
-    reason = case.taken[Command.ROLLBACK]
-    return back_to_baseline(
-        case, Cause.MANUAL, f"a person asked for it: {reason}" if reason else "a person asked for it"
-    )
+    asked = next(one for one in reversed(case.status.commands) if one.command is Command.ROLLBACK)
+    why = f": {asked.reason}" if asked.reason else ""
+    return back_to_baseline(case, Cause.MANUAL, f"{actor_text(asked)} asked for it{why}")
 
 
 def finish_rollback(case: Case) -> Verb | None:
@@ -87,7 +86,7 @@ def return_superseded(case: Case) -> Verb | None:
         return None
     if attempt.baseline is None:
         # A first deployment has nothing to go back to: the next candidate takes over when it is ready.
-        return refusal_to_start(case) or lacks_consent(case, case.plan.steps[0]) or Begin()
+        return refusal_to_start(case) or Begin()
     return back_to_baseline(case, Cause.SUPERSEDED, f"spec now asks for {case.wanted.version}")
 
 
@@ -124,14 +123,14 @@ def rest(case: Case) -> Verb | None:
         return Rest("Promoted", f"version {case.wanted.version} serves", writes=mend)
     if can_retry(case) and Command.RETRY not in case.taken:
         last = case.status.attempt
-        why = last.rollback.message if last and last.rollback else "it was rolled back"
+        why = f"{last.rollback.cause}: {last.rollback.message}" if last and last.rollback else "it was rolled back"
         drains = drain_text(drain_of(case, last))
         remedy = "Make another version the candidate, or ask for control.retry"
         if case.status.safety_stop:
             remedy = "It failed a safety gate: no other candidate begins either, before control.retry"
         return Rest(
             "RolledBack",
-            f"version {case.wanted.version} was rolled back: {why}. {drains}{'. ' if drains else ''}{remedy}",
+            f"version {case.wanted.version} (digest {case.wanted.digest}) was rolled back: {why}. {drains}{'. ' if drains else ''}{remedy}",
             writes=mend,
         )
     return None
@@ -143,9 +142,7 @@ def begin(case: Case) -> Verb | None:
         return None
     if case.status.serving is None and case.serving and case.shares_seen == CANDIDATE_ONLY:
         return Recognize()
-    refusal = (
-        persons_hold(case) or safety_hold(case) or refusal_to_start(case) or lacks_consent(case, case.plan.steps[0])
-    )
+    refusal = persons_hold(case) or safety_hold(case) or refusal_to_start(case)
     if isinstance(refusal, Hold) and isinstance(case.seen.route, Unmanaged) and case.seen.baseline is Endpoints.READY:
         return replace(refusal, writes=True)
     return refusal or Begin()
@@ -181,11 +178,9 @@ def follow_plan(case: Case) -> Verb | None:
     if blocked := hold_on_foreign_route(case):
         return blocked
     # A plan that starts higher than the present share grows like any other step.
-    if is_more(step.shares, case.target) and (
-        blocked := persons_hold(case) or skewed_clock(case) or lacks_consent(case, step)
-    ):
+    if is_more(step.shares, case.target) and (blocked := persons_hold(case) or skewed_clock(case)):
         return blocked
-    if blocked := _hold_for_growth(case, step.shares):
+    if is_more(step.shares, case.shares_seen or BASELINE_ONLY) and (blocked := hold_for_backends(case)):
         return blocked
     return Go(step, Cause.PLAN_CHANGED, f"stages or gates have changed: goes on with {step_text(step)} from the start")
 
@@ -227,7 +222,7 @@ def apply_target(case: Case) -> Verb | None:
         return None
     route = case.seen.route
     if case.shares_seen != case.target or isinstance(route, Unmanaged):
-        if blocked := _hold_for_growth(case, case.target):
+        if is_more(case.target, case.shares_seen or BASELINE_ONLY) and (blocked := hold_for_backends(case)):
             return blocked
         if case.attempt.applied_at and case.step:
             # Evidence speaks of one span of unchanged shares.
@@ -268,15 +263,6 @@ def start_clock_again(case: Case) -> Verb | None:
         Cause.CLOCK_SKEW,
         f"the operator's clock was {span_text(applied - case.now)} ahead: this step's clock and evidence start again",
     )
-
-
-def _hold_for_growth(case: Case, shares: Shares) -> Verb | None:
-    """Return what keeps the route from these shares, where they are more than it gives now."""
-    if not is_more(shares, case.shares_seen or BASELINE_ONLY):
-        return None
-    # What users had already is given back to them at any time: a route that is gone answers nobody.
-    is_mending = isinstance(case.seen.route, Unmanaged) and case.attempt is not None and case.attempt.applied_at
-    return hold_for_backends(case) or (None if is_mending else wrong_time(case))
 
 
 def _was_ours(case: Case) -> bool:

@@ -68,10 +68,9 @@ class Go:
 
 @dataclass(frozen=True, slots=True)
 class Promote:
-    """The candidate is now the version that serves: its gates have passed, or a person has overridden them."""
+    """The candidate is now the version that serves."""
 
     message: str
-    cause: Cause = Cause.GATES_PASSED
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from modelrollout.api.status import GateStatus
-from modelrollout.core.looking import judged_step, may_end_at
+from modelrollout.core.looking import end_of_minimum, judged_step
 from modelrollout.core.projection import RouteWrite
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import Route, Routed, Shares
@@ -113,13 +113,13 @@ class Memory:
 def next_look(rollout: Rollout, notes: Notes, now: datetime) -> datetime | None:
     """Return when the metrics have to be looked at next, `None` while no step is being judged.
 
-    The end of a step's minimum time, or of its waiting at a person's word, is looked at at once, not up to an interval later.
+    The end of a step's minimum time is looked at at once, not up to an interval later.
     """
     found = judged_step(rollout)
     if found is None:
         return None
     attempt, step, _, policy = found
-    end = may_end_at(attempt, step, attempt.blind_for or timedelta(0))
+    end = end_of_minimum(attempt, step, attempt.blind_for or timedelta(0))
     # A look of the future was made before the clock was set back.
     if notes.looked_at is None or end is None or notes.looked_at > now:
         return now

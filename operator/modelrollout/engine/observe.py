@@ -91,7 +91,7 @@ class Observer:
             gates=gates,
             looked=looked,
             skew=self._cluster.clock_skew(),
-            frozen=self._cluster.frozen(),
+            names_bound_since=self._cluster.names_bound_since(),
             unseen=_unseen(rollout, notes),
             contested=notes.is_contested(now),
         )

@@ -138,8 +138,8 @@ class Cluster(Protocol):
         """Return how far this clock is ahead of the API server's, `None` where that is not known yet."""
         ...
 
-    def frozen(self) -> str | None:
-        """Return why the administrator lets no weight grow, `None` where weights may."""
+    def names_bound_since(self) -> datetime | None:
+        """Return since when admission has kept messages to their writers' names, `None` where it does not."""
         ...
 
     async def workload_problem(self, namespace: str, workload: Workload) -> str | None:

@@ -13,8 +13,8 @@ from typing import Any
 import kopf
 from prometheus_client import CollectorRegistry
 
+from modelrollout.cluster.admission import Admission
 from modelrollout.cluster.election import Election
-from modelrollout.cluster.freeze import Freeze
 from modelrollout.cluster.kubernetes import ROLLOUTS, WATCHED, Kubernetes
 from modelrollout.cluster.lease import Terms
 from modelrollout.cluster.server import ApiServer, connect
@@ -55,7 +55,7 @@ class Parts:
     engine: Engine
     sweeper: Sweeper
     rereader: Rereader
-    freeze: Freeze
+    admission: Admission | None
     watch: kopf.OperatorRegistry
 
 
@@ -77,8 +77,9 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     stack.push_async_callback(server.close)
     served = await served_kinds(server)
     world = World()
-    freeze = Freeze(server, setting=settings.freeze, config_map=settings.freeze_place, clock=now)
-    kubernetes = Kubernetes(server, world, clock=now, identity=identity_of(settings), freeze=freeze)
+    policy = settings.admission_policy
+    admission = Admission(server, policy, settings.namespaces) if policy else None
+    kubernetes = Kubernetes(server, world, clock=now, identity=identity_of(settings), admission=admission)
     sources = _sources(settings, metrics)
     stack.push_async_callback(sources.close)
     store = Store()
@@ -109,7 +110,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
         engine=engine,
         sweeper=sweeper,
         rereader=rereader,
-        freeze=freeze,
+        admission=admission,
         watch=watch,
     )
 

@@ -71,6 +71,7 @@ async def run(settings: Settings) -> None:
             [
                 parts.sweeper.run(),
                 measure_lag(parts.metrics.lagged),
+                *([parts.admission.run()] if parts.admission else []),
                 parts.election.run(lambda: _work(settings, parts)) if parts.election else _work(settings, parts),
             ],
             until_more_are_served(parts.served, lambda: served_kinds(parts.server)),
@@ -83,7 +84,6 @@ async def _work(settings: Settings, parts: Parts) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(parts.engine.run(settings.workers, parts.sweeper.complete))
         group.create_task(parts.rereader.run())
-        group.create_task(parts.freeze.run())
 
 
 def _not_ready(parts: Parts, ready: asyncio.Event) -> str | None:

@@ -76,14 +76,6 @@ class Settings(BaseSettings):
     listen: Annotated[str, AfterValidator(_host_and_port)] = Field(
         "127.0.0.1:8080", description="Address of /healthz, /readyz and /metrics."
     )
-    freeze: str = Field(
-        "", description="Reason for which no weight grows anywhere; rolling back goes on. No freeze when empty."
-    )
-    freeze_config_map: str = Field(
-        "",
-        pattern=r"^([a-z0-9][-a-z0-9]*/)?([a-z0-9][-a-z0-9.]*)?$",
-        description="ConfigMap that freezes while it exists: its data may hold a reason, and until when (RFC 3339). In the pod's own namespace, or namespace/name; looked at every 5 s.",
-    )
     log_format: LogFormat = Field(LogFormat.AUTO, description="json, text, or auto: text on a terminal.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     identity: str = Field("", description="Name of this process in events; the host's when empty.")
@@ -98,17 +90,10 @@ class Settings(BaseSettings):
         description="How long another waits after the last renewal before it takes over; renewed every quarter of it, and nothing is written two thirds after the last.",
     )
 
-    @property
-    def freeze_place(self) -> tuple[str, str] | None:
-        """Namespace and name of the ConfigMap that freezes, `None` where there is none to look for."""
-        namespace, _, name = self.freeze_config_map.rpartition("/")
-        return (namespace or OWN_NAMESPACE.read_text("utf-8").strip(), name) if name else None
-
-    @model_validator(mode="after")
-    def _freeze_has_a_namespace(self) -> Self:
-        if self.freeze_config_map and "/" not in self.freeze_config_map and not OWN_NAMESPACE.exists():
-            raise ValueError("outside of a pod --freeze-config-map needs namespace/name")
-        return self
+    admission_policy: str = Field(
+        "",
+        description="Name of the ValidatingAdmissionPolicy, and of its binding, that keep messages in status.control to their writers' names; no name counts as verified while it does not stand, or when empty.",
+    )
 
     @model_validator(mode="after")
     def _lease_has_a_namespace(self) -> Self:
