@@ -118,6 +118,20 @@ def test_what_happens_is_told_once():
     assert [one.text for one in view.take(Removed(second))] == ["was deleted"]
 
 
+def test_nothing_that_somebody_wrote_reaches_the_terminal_as_a_command():
+    hostile = "\x1b]0;owned\x07\x1b[2J\u202egnp"
+    view = View("fraud", is_everywhere=False)
+    view.take(Listed((stored(),)))
+    filed = {"command": "hold", "reason": "x", "result": hostile, "handledAt": "2026-11-17T15:47:00.000Z"}
+    conditions = [condition("Ready", "False", "Held", hostile)]
+    view.take(Changed(stored(version=2, status=canary_status(commands=[filed], conditions=conditions))))
+
+    text = drawn(view)
+
+    assert "owned" in text
+    assert not set("\x1b\x07\u202e") & set(text)
+
+
 def test_whoever_is_missing_in_a_new_list_is_gone():
     sights = Sights()
     sights.put_all((stored("a"), stored("b")))

@@ -15,6 +15,7 @@ from modelrollout.cli.follow import Lost, follow, present
 from modelrollout.cli.output import output_option, print_json
 from modelrollout.cli.rollouts import Object, Rollouts, rollouts_of
 from modelrollout.cli.session import Session, cluster_options, run, with_kubectl
+from modelrollout.cli.words import printable
 from modelrollout.engine.ports import Conflict
 
 _NO = ("refused", "nothing to do", "ignored", "not advanced")
@@ -128,7 +129,7 @@ async def _answer(rollouts: Rollouts, name: str, asked: Asked, stored: Object, w
             if isinstance(one, Lost):
                 click.echo(one.sentence, err=True)
                 continue
-            rollout = present(one)
+            rollout = printable(present(one))
             if rollout is None:
                 raise Problem(f"{name} was deleted meanwhile")
             status = rollout.get("status") or {}

@@ -21,7 +21,7 @@ from modelrollout.cli.session import Session, cluster_options, run, with_kubectl
 from modelrollout.cli.sights import Sight
 from modelrollout.cli.simulation import where_of
 from modelrollout.cli.sourcing import Asking, source_options
-from modelrollout.cli.words import age, ready_condition, span
+from modelrollout.cli.words import age, printable, ready_condition, span
 from modelrollout.core.evidence import Answer, Counted, Measured, NoData, Question
 from modelrollout.core.gates import is_lost
 from modelrollout.core.looking import questions
@@ -70,7 +70,7 @@ def command(session: Session, *, name: str, gate: str | None, asking: Asking, ou
 
 async def _explain(session: Session, name: str, only: str | None, asking: Asking) -> tuple[Sight, list[Told]]:
     async with rollouts_of(session) as rollouts:
-        raw = await rollouts.get(name)
+        raw = printable(await rollouts.get(name))
     sight = Sight(raw, parse_rollout(raw))
     names = [gate.name for gate in sight.gates]
     if only and only not in names:

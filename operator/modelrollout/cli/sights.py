@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from modelrollout.api.status import GateStatus, Outcome, Phase
 from modelrollout.cli.rollouts import Object
+from modelrollout.cli.words import printable
 from modelrollout.core.plan import Step
 from modelrollout.core.rollout import Rollout, parse_rollout
 from modelrollout.core.wording import step_text
@@ -91,6 +92,7 @@ class Sights:
 
     def put(self, raw: Object) -> list[Happening]:
         """Take a rollout in as it is now; return what has happened to it."""
+        raw = printable(raw)
         key = (raw["metadata"]["namespace"], raw["metadata"]["name"])
         before = self.by_key.get(key)
         sight = Sight(raw, parse_rollout(raw, before.parsed if before else None))
