@@ -32,7 +32,7 @@ demo: $(STAMP)  ## Watch a model being promoted, a bad one caught, and an on-cal
 	@$(BIN)/python -m local.demo $(if $(KEEP),--keep)
 
 test: $(STAMP)  ## Run all tests, on a real control plane, Traefik, Envoy Gateway and Prometheus (ARGS for some of them).
-	@$(BIN)/python -m local.build kube prometheus helm envoy-gateway kubeconform checkov
+	@$(BIN)/python -m local.build kube prometheus promtool helm envoy-gateway kubeconform checkov
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else

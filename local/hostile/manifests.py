@@ -114,11 +114,25 @@ def _mend_gates(made: Manifest) -> None:
                 holder[field] = holder[field][:room]
         for series in _series_of(gate):
             _shorten(series, room // 2)
+        if webhook := gate.get("webhook"):
+            _shorten_webhook(webhook, room)
+
+
+def _shorten_webhook(webhook: Manifest, room: int) -> None:
+    """Keep the parameters that there is room for beside the address."""
+    webhook["url"] = webhook["url"][: max(room, 24)]  # An address has its path.
+    left = room - len(webhook["url"])
+    kept = []
+    for parameter in webhook.pop("parameters", []):
+        left -= len(parameter["value"])
+        if left >= 0:
+            kept.append(parameter)
+    webhook.update({"parameters": kept} if kept else {})
 
 
 def _series_of(gate: Mapping[str, Any]) -> list[Manifest]:
-    ratio = gate.get("ratio") or {}
-    return [ratio[part] for part in ("bad", "total") if part in ratio]
+    ratio, drift = gate.get("ratio") or {}, gate.get("drift") or {}
+    return [*(ratio[part] for part in ("bad", "total") if part in ratio), *(s for s in [drift.get("histogram")] if s)]
 
 
 def _shorten(series: Manifest, room: int) -> None:
@@ -150,12 +164,14 @@ def _mend_options(made: Manifest, picks: random.Random) -> None:
 
 
 def _mend_limits(gate: Mapping[str, Any]) -> None:
-    for limits in (gate.get("errorRate") or {}, gate.get("latency") or {}):
+    for limits in (gate.get("errorRate") or {}, gate.get("latency") or {}, gate.get("ratio") or {}):
         increase = limits.get("maxIncrease")
         if increase is None or float(limits.get("detect", "999x")[:-1]) <= 1 + float(increase[:-1]) / 100:
             limits.pop("detect", None)
     if latency := gate.get("latency"):
         latency["threshold"] = latency["threshold"] if any(c in latency["threshold"] for c in "123456789") else "1ms"
+    if (drift := gate.get("drift")) and float(drift.get("max", "1")) <= 0:
+        drift["max"] = "0.1"
     if value := gate.get("value"):
         least, most = value.get("min"), value.get("max")
         if least is not None and most is not None and float(least) > float(most):

@@ -275,6 +275,61 @@ ON_CREATE = (
         {"spec.gates.0": _gate(ratio={**_RATIO, "max": "1%", "versionLabel": {"name": "my-label"}})},
         "write a Prometheus label name",
     ),
+    Refusal(
+        "a throughput without limit",
+        {"spec.gates.0": _gate(throughput={})},
+        "throughput.maxDecrease: Required value",
+    ),
+    Refusal(
+        "a throughput that may vanish",
+        {"spec.gates.0": _gate(throughput={"maxDecrease": "100%"})},
+        "above 0% and below 100%",
+    ),
+    Refusal(
+        "a drift of 0",
+        {"spec.gates.0": _gate(drift={"histogram": {"metric": "score"}, "max": "0.0"})},
+        "write a distance above 0",
+    ),
+    Refusal(
+        "a negative drift",
+        {"spec.gates.0": _gate(drift={"histogram": {"metric": "score"}, "max": "-1"})},
+        "write a distance above 0",
+    ),
+    Refusal(
+        "a drift that is no number",
+        {"spec.gates.0": _gate(drift={"histogram": {"metric": "score"}, "max": "NaN"})},
+        "write a plain number in quotes",
+    ),
+    Refusal("a drift of nothing", {"spec.gates.0": _gate(drift={"max": "0.2"})}, "drift.histogram: Required value"),
+    Refusal(
+        "a drift of few samples",
+        {"spec.gates.0": _gate(drift={"histogram": {"metric": "score"}, "minSamples": 10})},
+        "should be greater than or equal to 100",
+    ),
+    Refusal(
+        "a drift by another distance",
+        {"spec.gates.0": _gate(drift={"histogram": {"metric": "score"}, "method": "Wasserstein"})},
+        'supported values: "PSI", "JensenShannon"',
+    ),
+    *(
+        Refusal(
+            f"a webhook at {url}", {"spec.gates.0": _gate(webhook={"url": url})}, "write an address such as https://"
+        )
+        for url in (
+            "ftp://judge.example.com/",
+            "https://user:secret@judge.example.com/",
+            "https://judge.example.com",
+            "https://judge.example.com/?q=1",
+            "https://Judge.example.com/",
+            "https://[::1]/",
+            "judge.example.com/",
+        )
+    ),
+    Refusal(
+        "a webhook of 11 parameters",
+        {"spec.gates.0": _gate(webhook={"url": "https://j/", "parameters": [{"name": "a", "value": "b"}] * 11})},
+        "must have at most 10 items",
+    ),
     Refusal("a share without sign", {"spec.gates.0.errorRate.max": "1"}, "write a share with its sign"),
     Refusal("a share that is a number", {"spec.gates.0.errorRate.max": 1}, 'must be of type string: "integer"'),
     Refusal("a share of 0%", {"spec.gates.0.errorRate.max": "0%"}, "above 0% and below 100%"),

@@ -8,7 +8,7 @@ from modelrollout.api.gates import Gate
 from modelrollout.api.options import PromoteOn
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.bench import Bench
-from modelrollout.core.evidence import Counted, Measured, NoData, Unknown
+from modelrollout.core.evidence import Answer, Counted, Judged, Measured, NoData, Unknown
 from modelrollout.core.gates import fresh_tally, is_lost, judge
 from modelrollout.core.stats import Counts
 
@@ -42,11 +42,11 @@ def counted(bad: int, total: int, baseline: tuple[int, int] | None = None) -> Co
     return Counted(Counts(total, bad), Counts(baseline[1], baseline[0]) if baseline else None)
 
 
-def judged(gate: dict[str, Any], answer: Counted | Measured | NoData, **changes: Any) -> GateStatus:
+def judged(gate: dict[str, Any], answer: Answer, **changes: Any) -> GateStatus:
     return judge(Gate.model_validate(gate), answer, bench(**changes))
 
 
-def verdict(gate: dict[str, Any], answer: Counted | Measured | NoData, **changes: Any) -> tuple[Verdict, str]:
+def verdict(gate: dict[str, Any], answer: Answer, **changes: Any) -> tuple[Verdict, str]:
     status = judged(gate, answer, **changes)
     return status.verdict, status.reason
 
@@ -361,6 +361,31 @@ class TestValuesBesideTheBaselines:
         warming = NOW + timedelta(minutes=1)
 
         assert verdict(self.NEAR, Measured(99.0, 40.0), warming_until=warming) == (Verdict.UNKNOWN, "WarmingUp")
+
+
+class TestJudges:
+    ASKED: ClassVar = {"name": "monitor", "webhook": {"url": "https://judge.example.com/"}}
+
+    @pytest.mark.parametrize(
+        ("said", "reason"),
+        [(Verdict.PASS, "JudgePasses"), (Verdict.FAIL, "JudgeFails"), (Verdict.UNKNOWN, "JudgeWaits")],
+    )
+    def test_a_judges_word_is_the_verdict(self, said, reason):
+        status = judged(self.ASKED, Judged(said, "judge x says so"))
+
+        assert (status.verdict, status.reason, status.message) == (said, reason, "judge x says so")
+
+    def test_who_waits_for_more_calls_nobody(self):
+        assert not is_lost(judged(self.ASKED, Judged(Verdict.UNKNOWN, "few labels yet")))
+
+    @pytest.mark.parametrize("said", list(Verdict))
+    def test_no_word_counts_while_the_candidate_warms_up(self, said):
+        warming = NOW + timedelta(minutes=1)
+
+        assert verdict(self.ASKED, Judged(said, "so"), warming_until=warming) == (Verdict.UNKNOWN, "WarmingUp")
+
+    def test_a_judge_who_is_not_reached_is_lost(self):
+        assert is_lost(judged(self.ASKED, NoData(Unknown.TIMED_OUT, "silence")))
 
 
 class TestNoData:

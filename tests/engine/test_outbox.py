@@ -40,7 +40,7 @@ async def end(task: asyncio.Task[None]) -> None:
 
 async def test_events_are_posted_in_the_order_of_their_happening():
     cluster = Cluster()
-    outbox = Outbox(cluster)
+    outbox = Outbox(cluster, lambda: False)
     task = asyncio.ensure_future(outbox.run())
 
     outbox.tell(FRAUD, [event("A"), event("B")])
@@ -52,7 +52,7 @@ async def test_events_are_posted_in_the_order_of_their_happening():
 
 
 async def test_telling_does_not_wait_for_an_api_server_that_hangs():
-    outbox = Outbox(Cluster(seconds=3600))
+    outbox = Outbox(Cluster(seconds=3600), lambda: False)
     task = asyncio.ensure_future(outbox.run())
     began = asyncio.get_running_loop().time()
 
@@ -65,7 +65,7 @@ async def test_telling_does_not_wait_for_an_api_server_that_hangs():
 async def test_an_event_that_cannot_be_posted_is_logged_and_the_next_goes_out():
     cluster = Cluster(seconds=1)
     cluster.down = True
-    outbox = Outbox(cluster)
+    outbox = Outbox(cluster, lambda: False)
     task = asyncio.ensure_future(outbox.run())
 
     with structlog.testing.capture_logs() as logs:
@@ -82,7 +82,7 @@ async def test_an_event_that_cannot_be_posted_is_logged_and_the_next_goes_out():
 
 async def test_more_events_than_can_wait_are_logged_and_not_kept(monkeypatch):
     monkeypatch.setattr(module, "MOST_WAITING", 2)
-    outbox = Outbox(Cluster())
+    outbox = Outbox(Cluster(), lambda: False)
 
     with structlog.testing.capture_logs() as logs:
         outbox.tell(FRAUD, [event("A"), event("B"), event("C")])
@@ -92,7 +92,7 @@ async def test_more_events_than_can_wait_are_logged_and_not_kept(monkeypatch):
 
 async def test_what_waits_at_the_end_has_a_second_to_go_out():
     cluster = Cluster(seconds=0.1)
-    outbox = Outbox(cluster)
+    outbox = Outbox(cluster, lambda: False)
     task = asyncio.ensure_future(outbox.run())
     await asyncio.sleep(0)
     outbox.tell(FRAUD, [event(f"E{number}") for number in range(5)])
@@ -105,7 +105,7 @@ async def test_what_waits_at_the_end_has_a_second_to_go_out():
 
 
 async def test_the_end_does_not_wait_longer_for_an_api_server_that_hangs():
-    outbox = Outbox(Cluster(seconds=3600))
+    outbox = Outbox(Cluster(seconds=3600), lambda: False)
     task = asyncio.ensure_future(outbox.run())
     outbox.tell(FRAUD, [event("A"), event("B"), event("C")])
     await asyncio.sleep(1)
@@ -114,3 +114,15 @@ async def test_the_end_does_not_wait_longer_for_an_api_server_that_hangs():
     await end(task)
 
     assert asyncio.get_running_loop().time() - began <= 1
+
+
+async def test_while_there_is_more_urgent_work_than_can_be_done_events_go_out_slowly():
+    cluster = Cluster()
+    outbox = Outbox(cluster, lambda: True)
+    task = asyncio.ensure_future(outbox.run())
+
+    outbox.tell(FRAUD, [event(f"E{number}") for number in range(1000)])
+    await asyncio.sleep(1)
+
+    assert 10 <= len(cluster.posted) <= 50
+    await end(task)

@@ -66,6 +66,7 @@ def test_every_query_holds_exactly_the_matchers_that_were_given(values: list[str
         queries.count(selector, window),
         queries.age(selector),
         queries.bounds(selector, window),
+        queries.buckets(selector, window),
         queries.coverage(selector, window, timedelta(minutes=1)),
         queries.over_minutes("sum", queries.square_share(*[queries.each_minute(selector)] * 2), window),
     ):

@@ -10,7 +10,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from modelrollout.api.gates import Gate
 from modelrollout.api.metrics import Metrics
-from modelrollout.core.evidence import Answer, Before, Counted, Gap, Measured, Minutes, NoData, Track, Unknown
+from modelrollout.core.evidence import (
+    Answer,
+    Before,
+    Counted,
+    Distributed,
+    Gap,
+    Measured,
+    Minutes,
+    NoData,
+    Track,
+    Unknown,
+)
 from modelrollout.core.stats import Counts
 from modelrollout.metrics import queries
 from modelrollout.metrics.answers import Found
@@ -22,7 +33,7 @@ from modelrollout.metrics.sources import Sources
 
 from local.cluster import LocalCluster
 from local.process import wait_until
-from tests.metrics.builders import ERRORS, LATENCY, question, track, value
+from tests.metrics.builders import ERRORS, LATENCY, LOAD, question, track, value
 from tests.metrics.conftest import Calls, now
 from tests.metrics.exporter import Exporter, Points, exporting, query, tell, told
 
@@ -241,6 +252,39 @@ async def test_a_ratio_is_counted_from_two_counters_of_ones_own(
     answer = await ask(source, end, gate, metrics_of(test_name), baseline=track("fraud-v1"))
 
     assert answer == Counted(Counts(203, 3), Counts(520, 20))
+
+
+async def test_throughput_counts_the_requests_of_both_versions(
+    cluster: LocalCluster, source: Sources, exporter: Exporter, test_name: str, end: float
+) -> None:
+    tell(cluster, exporter, test_name, {
+        'events_total{service="fraud-v2",code="200"}': rising(end - 150, end, 100, 10),
+        'events_total{service="fraud-v2",code="500"}': rising(end - 15, end, 3, 0),
+        'events_total{service="fraud-v1",code="200"}': rising(end - 150, end, 400, 10),
+    })  # fmt: skip
+
+    answer = await ask(source, end, LOAD, metrics_of(test_name), track("fraud-v1"))
+
+    assert answer == Counted(Counts(203, 0), Counts(500, 0))
+
+
+async def test_the_buckets_of_a_histogram_are_counted_for_both_versions(
+    cluster: LocalCluster, source: Sources, exporter: Exporter, test_name: str, end: float
+) -> None:
+    def version(service: str, *counts: int) -> dict[str, Points]:
+        bounds = dict(zip(("0.1", "0.5", "+Inf"), counts, strict=True))
+        series = {f'score_bucket{{service="{service}",le="{le}"}}': count for le, count in bounds.items()}
+        series[f'score_count{{service="{service}"}}'] = counts[-1]
+        return {name: rising(end - 60, end, count, 0) for name, count in series.items()}
+
+    tell(cluster, exporter, test_name, {**version("fraud-v2", 10, 40, 100), **version("fraud-v1", 300, 500, 900)})
+    only = {"metric": "score", "matchers": [{"label": "test", "value": test_name}]}
+
+    answer = await ask(
+        source, end, {"name": "scores", "drift": {"histogram": only}}, metrics_of(test_name), track("fraud-v1")
+    )
+
+    assert answer == Distributed((10, 30, 60), (300, 200, 400))
 
 
 async def test_row_35_a_source_that_scrapes_no_more_is_stale(

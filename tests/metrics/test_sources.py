@@ -15,7 +15,18 @@ from modelrollout.core.traffic import Blocked
 from modelrollout.metrics.config import SourceConfig
 from modelrollout.metrics.sources import Sources
 
-from tests.metrics.builders import COMPARED, CUSTOM, DISAGREEMENT, ERRORS, LATENCY, TRAEFIK, question, track, value
+from tests.metrics.builders import (
+    COMPARED,
+    CUSTOM,
+    DISAGREEMENT,
+    ERRORS,
+    LATENCY,
+    LOAD,
+    TRAEFIK,
+    question,
+    track,
+    value,
+)
 from tests.metrics.conftest import Calls, now
 from tests.metrics.scripted import Say, Scripted, scalar, vector
 
@@ -139,6 +150,24 @@ async def test_stale_samples_are_not_judged(sources: Sources, scripted: Scripted
     assert isinstance(found, NoData)
     assert found.reason is Unknown.STALE
     assert sentence in found.message
+
+
+async def test_throughput_counts_the_requests_of_both_versions_once(sources: Sources, scripted: Scripted) -> None:
+    scripted.on('service="fraud-v1"', lambda: vector("4000"))
+
+    answer = await sources.measure(question(LOAD, baseline=BASELINE))
+
+    assert answer == Counted(Counts(300, 0), Counts(4000, 0))
+    assert len(scripted.queries) == 4  # the clock, the age, and one count each
+
+
+async def test_throughput_without_requests_of_the_candidate_is_no_data(sources: Sources, scripted: Scripted) -> None:
+    scripted.on("", vector)
+
+    answer = await sources.measure(question(LOAD))
+
+    assert isinstance(answer, NoData)
+    assert answer.reason is Unknown.NO_DATA
 
 
 async def test_a_ratio_counts_two_counters_of_ones_own_for_both_versions(sources: Sources, scripted: Scripted) -> None:

@@ -120,6 +120,9 @@ class FakeApi:
             return Endpoints.NO_PORT
         return Endpoints.READY if ready else Endpoints.NONE_READY
 
+    def ready_replicas(self, namespace: str, service: ServiceRef) -> int | None:
+        return self._backends.get((namespace, service.name), (0, 0))[1]
+
     def clock_skew(self) -> timedelta | None:
         return self.skew()
 

@@ -166,6 +166,8 @@ matchResources:
   value: {{ .Values.namespaces | toJson | quote }}
 - name: MODELROLLOUT_METRICS_SOURCES
   value: {{ .Values.metricsSources | toJson | quote }}
+- name: MODELROLLOUT_WEBHOOKS
+  value: {{ .Values.webhooks | toJson | quote }}
 - name: MODELROLLOUT_GATEWAY_MIRROR
   value: {{ $settings.gatewayMirror | toJson | quote }}
 - name: MODELROLLOUT_RAW_QUERIES

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from modelrollout.api.fields import Duration, Increase, Link, Model, Multiple, Name, Number, Share, rule, rules
-from modelrollout.api.kinds import DETECT, WHAT_DETECT_IS, Ratio
+from modelrollout.api.kinds import DETECT, WHAT_DETECT_IS, Drift, Ratio, Throughput, Webhook
 from modelrollout.api.options import Severity
 
 MAX_GATES = 20
@@ -110,13 +110,16 @@ class Value(Model):
         return self.max_increase is not None or self.max_decrease is not None
 
 
-Kind = ErrorRate | Latency | Value | Ratio
+Kind = ErrorRate | Latency | Value | Ratio | Throughput | Drift | Webhook
 
 KINDS = (
     "errorRate",
     "latency",
     "value",
     "ratio",
+    "throughput",
+    "drift",
+    "webhook",
 )
 """The fields of a gate of which exactly one is given; a test holds them against `Kind` and the fields of `Gate`."""
 
@@ -148,6 +151,11 @@ class Gate(Model):
     latency: Latency | None = Field(None, description="Gate on the share of slow requests.")
     value: Value | None = Field(None, description="Gate on the value of a PromQL expression.")
     ratio: Ratio | None = Field(None, description="Gate on the share of bad events among all, by two counters.")
+    throughput: Throughput | None = Field(
+        None, description="Gate on requests a second and ready replica, beside the baseline's."
+    )
+    drift: Drift | None = Field(None, description="Gate on the distance of a histogram from the baseline's.")
+    webhook: Webhook | None = Field(None, description="Gate that asks a judge over HTTP.")
     on_fail: OnFail = Field(OnFail.ROLLBACK, description="What a failure does: Rollback (when left out) or Hold.")
     runbook_url: Link | None = Field(None, alias="runbookURL", description="What to do when this gate fails.")
     # None is what is left out: a default would change the digest of every plan.
@@ -172,12 +180,20 @@ class Gate(Model):
         return next(kind for kind in self._kinds if kind is not None)
 
     @property
+    def counts_bad(self) -> bool:
+        """Whether it counts bad requests among all."""
+        return not isinstance(self.kind, Value | Throughput | Drift | Webhook)
+
+    @property
     def _kinds(self) -> tuple[Kind | None, ...]:
         return (
             self.error_rate,
             self.latency,
             self.value,
             self.ratio,
+            self.throughput,
+            self.drift,
+            self.webhook,
         )
 
     @model_validator(mode="after")

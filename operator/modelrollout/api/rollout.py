@@ -42,6 +42,9 @@ def _series_text(at: str) -> str:
 _GATE_TEXT = (
     "(has(g.value) ? g.value.query.size() : 0) + (has(g.runbookURL) ? g.runbookURL.size() : 0)"
     f" + (has(g.ratio) ? {_series_text('g.ratio.bad')} + {_series_text('g.ratio.total')} : 0)"
+    f" + (has(g.drift) ? {_series_text('g.drift.histogram')} : 0)"
+    " + (has(g.webhook) ? g.webhook.url.size() + (has(g.webhook.parameters) ?"
+    " g.webhook.parameters.map(p, p.value.size()).sum() : 0) : 0)"
 )
 
 
@@ -235,7 +238,7 @@ class ModelRolloutSpec(Model):
                 f"(has(self.gates) ? self.gates.map(g, {_GATE_TEXT}).sum() : 0) + (has(self.stages) ?"
                 f" self.stages.map(s, has(s.gates) ? s.gates.map(g, {_GATE_TEXT}).sum() : 0).sum() : 0)"
                 f" <= {MAX_GATE_TEXT}",
-                f"the queries, matchers and runbook addresses of all gates have more than {MAX_GATE_TEXT} characters together:"
+                f"the queries, matchers, parameters and addresses of all gates have more than {MAX_GATE_TEXT} characters together:"
                 " write shorter ones, for example by recording rules in Prometheus",
             ),
         )

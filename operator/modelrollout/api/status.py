@@ -165,6 +165,10 @@ class Tally(Model):
     bad: Count = Field(description="Bad ones among them.")
     baseline_total: Count = Field(0, description="Requests of the baseline in the same window.")
     baseline_bad: Count = Field(0, description="Bad ones among them.")
+    replica_seconds: Count | None = Field(
+        None, description="Ready replicas of the candidate, added up over the window."
+    )
+    baseline_replica_seconds: Count | None = Field(None, description="Ready replicas of the baseline, likewise.")
 
 
 class GateStatus(Model):

@@ -74,6 +74,10 @@ class Kubernetes:
         """Return what stands behind a Service, as the watches last said."""
         return self._world.endpoints(namespace, service)
 
+    def ready_replicas(self, namespace: str, service: ServiceRef) -> int | None:
+        """Return how many ready endpoints a Service has, as the watches last said."""
+        return self._world.ready_replicas(namespace, service)
+
     def clock_skew(self) -> timedelta | None:
         """Return how far this clock is ahead of the API server's, `None` before enough answers."""
         return self._server.clock.skew(self._clock(), time.monotonic())

@@ -3,14 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from modelrollout.api.gates import Gate
 from modelrollout.api.options import GateEffect, PromoteOn
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.dispersion import INDEPENDENT, Dispersion
-from modelrollout.core.evidence import Asked, Unknown
+from modelrollout.core.evidence import NO_REPLICAS, Asked, Replicas, Unknown
 from modelrollout.core.outlook import Weighed, eta_text, evidence_of
+from modelrollout.core.traffic import BASELINE_ONLY, Shares
 
 ALPHA_ROLLBACK = 0.01
 BROKEN = Weighed(1.0, 0.0)
@@ -23,7 +24,8 @@ class Bench:
 
     `limits` is the number of limits that the acting gates of the step set: rolling back when any one is broken, each
     has to be that much surer. `stored` is the gate's last status in this step, if it has one. A window is short
-    while it may well hold no sample, so that its emptiness says nothing. Evidence is divided by `dispersion`.
+    while it may well hold no sample, so that its emptiness says nothing. Evidence is divided by `dispersion`. `shares`
+    are the step's.
     """
 
     min_requests: int
@@ -37,11 +39,19 @@ class Bench:
     effect: GateEffect | None = None
     dispersion: Dispersion = INDEPENDENT
     asked: Asked | None = None
+    window: timedelta = timedelta(0)
+    shares: Shares = BASELINE_ONLY
+    replicas: Replicas = NO_REPLICAS
 
     @property
     def fail_threshold(self) -> float:
         """The ln E at which a limit counts as broken (Bonferroni over the step's limits)."""
         return math.log(self.limits / ALPHA_ROLLBACK)
+
+    @property
+    def fail_threshold_of_step(self) -> float:
+        """The same for evidence that no other step adds to: step k spends 2**-k of what the stage may."""
+        return self.fail_threshold + (len(self.earlier) + 1) * math.log(2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, assert_never
 
 from modelrollout.api.fields import ALL, NONE, Percent
 from modelrollout.api.gates import ErrorRate, Gate, Latency, OnFail, Value
-from modelrollout.api.kinds import Ratio
+from modelrollout.api.kinds import Drift, Ratio, Throughput, Webhook
 from modelrollout.api.options import PromoteOn
 from modelrollout.api.rollout import Canary, Full, ModelRolloutSpec, Risk, Shadow, Stage
 from modelrollout.api.status import VersionStatus
@@ -42,7 +42,7 @@ class Step:
 
 
 def limits_of(gate: Gate) -> tuple[str, ...]:
-    """Return which limits a gate sets: `absolute`, `relative`, both, or `bounds` of a value."""
+    """Return which limits a gate sets: `absolute`, `relative`, both, or `bounds` of a value or a judge of its own."""
     match gate.kind:
         case (
             ErrorRate(max=highest, max_increase=increase)
@@ -50,8 +50,10 @@ def limits_of(gate: Gate) -> tuple[str, ...]:
             | Ratio(max=highest, max_increase=increase)
         ):
             pass
-        case Value():
+        case Value() | Webhook():
             return ("bounds",)
+        case Throughput() | Drift():
+            return ("relative",)
         case other:
             assert_never(other)
     return (*(("absolute",) if highest is not None else ()), *(("relative",) if increase is not None else ()))

@@ -13,7 +13,7 @@ from modelrollout.api.status import GateStatus
 from modelrollout.api.traffic import Traffic
 from modelrollout.api.versions import ServiceRef
 from modelrollout.core.case import Observed, is_going_back, is_under_way, is_urgent, place_of, target_of
-from modelrollout.core.evidence import Answer, Gap, NoData, Question
+from modelrollout.core.evidence import Answer, Gap, NoData, Question, Replicas
 from modelrollout.core.looking import blind_time, judge_all, last_look, questions, unseen_gap
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Foreign, Place, Route, Routed
@@ -153,20 +153,24 @@ class Observer:
         answers, covered = await self._ask(asked, gap, notes)
         if gap:
             notes.unseen = gap.since, blind_time(gap, covered)
-        notes.gates = await self._judge(rollout, answers, notes, now)
+        notes.gates = await self._judge(rollout, answers, notes, self._replicas(place), now)
         # Counted from when it was due, so that what is a little late does not make the interval longer.
         notes.looked_at = due if now - due < rollout.policy.interval / 2 else now
         return notes.gates, True
 
+    def _replicas(self, place: Place) -> Replicas:
+        ready, baseline = self._cluster.ready_replicas, place.baseline
+        return Replicas(ready(place.namespace, place.candidate), ready(place.namespace, baseline) if baseline else None)
+
     async def _judge(
-        self, rollout: Rollout, answers: Mapping[str, Answer], notes: Notes, now: datetime
+        self, rollout: Rollout, answers: Mapping[str, Answer], notes: Notes, replicas: Replicas, now: datetime
     ) -> tuple[GateStatus, ...]:
         """Judge for a moment at a time, in turn with the other passes that judge; the loop goes round in between.
 
         So a rollback waits for a moment or one gate, however many rollouts of however many gates are being judged.
         """
         verdicts: list[GateStatus] = []
-        judging = judge_all(rollout, answers, now, notes.gates)
+        judging = judge_all(rollout, answers, now, notes.gates, replicas)
         while True:
             async with self._turn_to_judge:
                 if verdicts:
@@ -186,7 +190,8 @@ class Observer:
         few = asyncio.Semaphore(QUESTIONS_AT_ONCE)
 
         async def measure(question: Question) -> Answer:
-            turn = self._own_queries[question.candidate.namespace] if question.gate.value else nullcontext()
+            gate = question.gate
+            turn = self._own_queries[question.candidate.namespace] if gate.value or gate.webhook else nullcontext()
             async with few, turn:
                 return await self._source.measure(question)
 

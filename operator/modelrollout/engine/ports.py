@@ -134,6 +134,10 @@ class Cluster(Protocol):
         """Return what stands behind a Service, as the watches last said."""
         ...
 
+    def ready_replicas(self, namespace: str, service: ServiceRef) -> int | None:
+        """Return how many ready endpoints a Service has, as the watches last said; `None` before they said anything."""
+        ...
+
     def clock_skew(self) -> timedelta | None:
         """Return how far this clock is ahead of the API server's, `None` where that is not known yet."""
         ...

@@ -8,6 +8,7 @@ from modelrollout.api.status import VersionStatus
 from modelrollout.api.versions import ModelVersion
 from modelrollout.core.rollout import Rollout, parse_rollout
 from modelrollout.engine.ports import Gone
+from modelrollout.engine.sharing import Sharing
 
 Key = str
 
@@ -36,6 +37,7 @@ class Store:
     def __init__(self) -> None:
         self._objects: dict[Key, Stored] = {}
         self._by_name: dict[tuple[str, str], set[Key]] = {}
+        self._sharing = Sharing()
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -52,6 +54,9 @@ class Store:
         if known is not None:
             self._unindex(uid, known.rollout)
         read = parse_rollout(obj, known.rollout if known else None)
+        self._sharing.share(read.status)
+        if read.spec is not None and not (known and known.rollout.spec is read.spec):
+            self._sharing.share(read.spec)
         self._objects[uid] = stored = Stored(_head(obj), json.dumps(obj.get("status")).encode(), read)
         for name in _names(stored.rollout):
             self._by_name.setdefault(name, set()).add(uid)

@@ -11,7 +11,7 @@ from modelrollout.api.gates import Gate
 from modelrollout.core.evidence import NoData, Unknown
 from modelrollout.core.stats import Counts
 from modelrollout.metrics import queries
-from modelrollout.metrics.answers import number_of
+from modelrollout.metrics.answers import Found, number_of
 from modelrollout.metrics.batches import Batches
 from modelrollout.metrics.presets import Histogram, Signals
 from modelrollout.metrics.queries import Counter, Events, PromQL, Selector
@@ -48,6 +48,11 @@ class Look:
             answer if isinstance(answer, NoData) else number_of(answer, self.name, what=ask.what)
             for ask, answer in zip(asks, found, strict=True)
         ]
+
+    async def many(self, asked: Sequence[PromQL]) -> list[Found | NoData]:
+        """Return all series of each query at the window's end, all asked for at once."""
+        self.asked.extend(asked)
+        return await self.source.ask(self.asker, asked, self.until)
 
     def events(self, selector: Events, what: str) -> Ask:
         """Return how to ask for the events that the counters had in the window."""
@@ -108,7 +113,7 @@ class Errors:
         bad = _whole(look, other, f"the {self.version}'s {self.word}")
         if isinstance(bad, NoData):
             return Counts(requests, 0) if bad.reason is Unknown.NO_DATA else bad
-        if bad > requests + _slack(requests):
+        if bad > requests + slack(requests):
             return NoData(
                 Unknown.MALFORMED,
                 f"source {look.name} counts {bad} {self.word} of the {self.version} among {requests} requests: check"
@@ -153,7 +158,7 @@ class Slow:
             if fast.reason is Unknown.NO_DATA:
                 return await _without_bucket(look, self.version, self.histogram, self.threshold)
             return fast
-        if fast > requests + _slack(requests):
+        if fast > requests + slack(requests):
             return NoData(
                 Unknown.MALFORMED,
                 f"source {look.name} counts {fast} fast requests of the {self.version} among {requests}:"
@@ -168,12 +173,40 @@ class Slow:
         return total, queries.rest(total, queries.each_minute(fast))
 
 
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """The requests of a version, none of them bad. What is asked for twice travels once."""
+
+    version: str
+    series: Events
+
+    def asks(self, look: Look) -> tuple[Ask, Ask]:
+        """Return what to ask for."""
+        ask = look.events(self.series, f"the {self.version}'s requests")
+        return ask, ask
+
+    async def read(self, look: Look, total: float | NoData, other: float | NoData) -> Counts | NoData:
+        """Return the counts."""
+        del other
+        requests = _whole(look, total, f"the {self.version}'s requests")
+        if isinstance(requests, NoData):
+            return _without_requests(look, requests, self.version, self.series)
+        return Counts(requests, 0)
+
+    def each_minute(self) -> tuple[PromQL, PromQL]:
+        """Return how to ask for all, and again for all: nobody asks how evenly none are bad."""
+        total = queries.each_minute(self.series)
+        return total, total
+
+
 def counting_of(gate: Gate, version: str, signals: Signals) -> Counting:
     """Return how a gate's requests are counted.
 
     Raises:
         ValueError: the server does not export what the gate needs.
     """
+    if gate.throughput is not None:
+        return Requests(version, signals.requests)
     if gate.latency is not None:
         if isinstance(signals.duration, Lacks):
             raise ValueError(signals.duration.because)
@@ -246,7 +279,7 @@ def _bound(text: str, histogram: Histogram) -> timedelta | None:
     return timedelta(milliseconds=int(milliseconds)) if whole else None
 
 
-def _slack(total: int) -> int:
+def slack(total: int) -> int:
     """How far two counts of the same events may lie apart: `increase` extrapolates each series by itself.
 
     Without it a version whose every request fails would be unknown rather than bad.

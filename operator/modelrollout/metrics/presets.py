@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import assert_never
 
 from modelrollout.api.gates import ErrorRate, Kind, Latency, Value
-from modelrollout.api.kinds import Ratio
+from modelrollout.api.kinds import Drift, Ratio, Throughput, Webhook
 from modelrollout.api.metrics import SHARED_LABELS, CustomMetrics, DurationSeries, Metrics, Series, VersionLabel
 from modelrollout.core.evidence import Track
 from modelrollout.metrics.queries import Counter, Matcher, Selector, anchored
@@ -59,13 +59,13 @@ class Need:
 
 
 def need_of(kind: Kind, signals: Signals) -> Need | None:
-    """Return what a kind of gate needs of the server, `None` for a kind that brings queries of its own."""
+    """Return what a kind of gate needs of the server, `None` for a kind that brings queries of its own, or counts requests alone."""
     match kind:
         case ErrorRate():
             return Need("a counter of errors", signals.errors)
         case Latency():
             return Need("a histogram of request durations", signals.duration)
-        case Value() | Ratio():
+        case Value() | Ratio() | Throughput() | Drift() | Webhook():
             return None
         case _:
             assert_never(kind)

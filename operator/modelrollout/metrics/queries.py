@@ -136,10 +136,16 @@ def _parts(series: Events) -> tuple[Selector, ...]:
     return series.parts if isinstance(series, Counter) else (series,)
 
 
-def _count(selector: Selector, window: timedelta) -> PromQL:
+@lru_cache(maxsize=REMEMBERED_QUERIES)
+def buckets(histogram: Selector, window: timedelta) -> PromQL:
+    """Return how many observations each bucket of a histogram had, one number for each `le`; as `count` does."""
+    return _count(histogram.suffixed("_bucket"), window, "sum by (le) ")
+
+
+def _count(selector: Selector, window: timedelta, total: str = "sum") -> PromQL:
     series, span = str(selector), _span(window)
     old = f"(present_over_time({series}[{_span(REMEMBERED)}] offset {span}) or resets({series}[{span}]) > 0)"
-    return PromQL(f"sum((last_over_time({series}[{span}]) unless {old}) or (increase({series}[{span}]) and {old}))")
+    return PromQL(f"{total}((last_over_time({series}[{span}]) unless {old}) or (increase({series}[{span}]) and {old}))")
 
 
 def each_minute(series: Events) -> PromQL:

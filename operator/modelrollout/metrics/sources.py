@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 import structlog
 
@@ -33,12 +34,14 @@ from modelrollout.metrics.batches import Batches
 from modelrollout.metrics.clocks import SourceClock
 from modelrollout.metrics.config import SourceConfig
 from modelrollout.metrics.counting import Ask, Counting, Look, ask_age, counting_of, staleness
+from modelrollout.metrics.histograms import distributed, histogram_of
 from modelrollout.metrics.history import SPAN, minutes_of
 from modelrollout.metrics.placeholders import names_version, query_for
 from modelrollout.metrics.presets import Signals, need_of, signals_of, undivided
 from modelrollout.metrics.prometheus import OnCall, PrometheusSource
 from modelrollout.metrics.ratios import ratio_of
 from modelrollout.metrics.servers.exports import Lacks
+from modelrollout.metrics.webhooks import WebhookConfig, Webhooks
 
 _ANY_TRACK = Track("default", "HTTPRoute", "any", "any", 80, "any")
 
@@ -53,8 +56,10 @@ class Sources:
         configs: Mapping[str, SourceConfig],
         clock: Clock,
         on_call: OnCall,
+        webhooks: Mapping[str, WebhookConfig] = MappingProxyType({}),
         connect: Callable[[str, SourceConfig, OnCall], PrometheusSource] = PrometheusSource,
     ) -> None:
+        self._webhooks = Webhooks(webhooks)
         self._configs = dict(configs)
         self._sources = {name: connect(name, config, on_call) for name, config in configs.items()}
         self._watches = {name: SourceClock(source, clock) for name, source in self._sources.items()}
@@ -79,7 +84,10 @@ class Sources:
             return Blocked("BadMetrics", f"spec.metrics cannot be asked for: {error}")
         if problem := undivided(metrics, config.namespace_label):
             return Blocked("VersionsNotToldApart", f"spec.metrics cannot be asked for: {problem}.")
-        problems = (_missing(gate, metrics, signals, config) or _unasked(gate, metrics, config) for gate in gates)
+        problems = (
+            _missing(gate, metrics, signals, config) or _unasked(gate, metrics, config) or self._unheard(gate)
+            for gate in gates
+        )
         return next((problem for problem in problems if problem is not None), None)
 
     async def measure(self, question: Question) -> Answer:
@@ -92,6 +100,9 @@ class Sources:
             return NoData(Unknown.REFUSED, problem.message)
         limit = self._configs[name].timeout
         try:
+            if gate.webhook is not None:
+                answer = await self._webhooks.ask(gate.webhook, question)
+                return replace(answer, asked=_asked(question, [gate.webhook.url]))
             async with asyncio.timeout(limit / timedelta(seconds=1)):
                 return await self._measure(question)
         except TimeoutError:
@@ -127,6 +138,7 @@ class Sources:
         """End all threads and connections."""
         for batches in self._batches.values():
             batches.close()
+        await self._webhooks.close()
         await asyncio.gather(*(source.close() for source in self._sources.values()))
 
     async def _measure(self, question: Question) -> Answer:
@@ -136,9 +148,11 @@ class Sources:
         look = self._look(name, question.candidate, question.until, question.until - question.since)
         if gate.value is not None:
             answer: Answer = await _measured(look, question, gate.value.query)
+        elif gate.drift is not None:
+            answer = await distributed(look, question, gate.drift, self._configs[name].namespace_label)
         else:
             answer = await self._counts(look, question)
-        return replace(answer, asked=Asked(question.since, question.until, digest_of_queries(look.asked)))
+        return replace(answer, asked=_asked(question, look.asked))
 
     async def _counts(self, look: Look, question: Question) -> Answer:
         label, before = self._configs[look.name].namespace_label, question.before
@@ -150,9 +164,17 @@ class Sources:
         answer, history = await asyncio.gather(_counted(look, question, label), _within(limit, hour, counting))
         return replace(answer, history=history) if isinstance(answer, Counted) else answer
 
+    def _unheard(self, gate: Gate) -> Blocked | None:
+        problem = self._webhooks.problem(gate.webhook) if gate.webhook else None
+        return Blocked("WebhookNotAllowed", f"gate {gate.name}: {problem}.") if problem else None
+
     def _look(self, name: str, candidate: Track, until: datetime, window: timedelta) -> Look:
         asker = f"{candidate.namespace}/{candidate.route_name}"
         return Look(name, self._batches[name], asker, until, window)
+
+
+def _asked(question: Question, texts: Sequence[str]) -> Asked:
+    return Asked(question.since, question.until, digest_of_queries(texts))
 
 
 def _missing(gate: Gate, metrics: Metrics, signals: Signals, config: SourceConfig) -> Blocked | None:
@@ -181,6 +203,8 @@ def _unasked(gate: Gate, metrics: Metrics, config: SourceConfig) -> Blocked | No
     try:
         if gate.ratio is not None:
             ratio_of(gate.ratio, "candidate", metrics, _ANY_TRACK, config.namespace_label)
+        if gate.drift is not None:
+            histogram_of(gate.drift, metrics, _ANY_TRACK, config.namespace_label)
         if gate.value is not None:
             _check_query(gate.value)
     except ValueError as error:

@@ -159,7 +159,7 @@ def _sources(settings: Settings, metrics: Metrics) -> Sources:
         name: source.model_copy(update={"raw_queries": source.raw_queries or settings.raw_queries})
         for name, source in settings.metrics_sources.items()
     }
-    return Sources(configs, clock=now, on_call=metrics.queried)
+    return Sources(configs, clock=now, on_call=metrics.queried, webhooks=settings.webhooks)
 
 
 def _engine(
@@ -171,7 +171,7 @@ def _engine(
         grpc_route=grpcroute_driver(kubernetes, gateways),
         traefik_service=traefikservice_driver(kubernetes),
     )
-    outbox = Outbox(kubernetes)
+    outbox = Outbox(kubernetes, lambda: queue.is_behind)
     return Engine(
         store=store,
         queue=queue,

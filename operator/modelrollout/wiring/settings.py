@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from modelrollout.api.fields import parse_duration
 from modelrollout.cluster import lease
 from modelrollout.metrics.config import SourceConfig
+from modelrollout.metrics.webhooks import Host, WebhookConfig
 from modelrollout.routing.gateway import Mirroring
 
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -58,6 +59,10 @@ class Settings(BaseSettings):
     kubeconfig: Path | None = Field(None, description="Kubeconfig to use instead of the pod's own credentials.")
     metrics_sources: dict[str, SourceConfig] = Field(
         {}, description='Metrics sources by the name that rollouts use, as JSON: {"default": {"url": "http://…"}}.'
+    )
+    webhooks: dict[Host, WebhookConfig] = Field(
+        {},
+        description='Hosts that gates of kind webhook may ask, as JSON, with their port if it is not 443: {"judge.models:8443": {}}.',
     )
     gateway_mirror: dict[str, Mirroring] = Field(
         {},
