@@ -77,7 +77,7 @@ def _roles(cluster: LocalCluster) -> str:
     install_crds(cluster)
     subject = {"kind": "ServiceAccount", "name": SUBJECT, "namespace": _ANY}
     rendered = render(cluster, {"namespaces": [_ANY], "onCall": {"subjects": [subject]}}, _ANY, _ANY)
-    return json.dumps([one for one in rendered if one["kind"] in {"Role", "RoleBinding"}])
+    return json.dumps([one for one in rendered if one["kind"] in {"ClusterRole", "RoleBinding"}])
 
 
 def kubeconfig(cluster: LocalCluster, namespace: str, account: str) -> Path:

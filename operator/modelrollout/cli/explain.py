@@ -22,7 +22,7 @@ from modelrollout.cli.sights import Sight
 from modelrollout.cli.simulation import where_of
 from modelrollout.cli.sourcing import Asking, source_options
 from modelrollout.cli.words import age, printable, ready_condition, span
-from modelrollout.core.evidence import Answer, Counted, Measured, NoData, Question
+from modelrollout.core.evidence import Answer, Counted, Distributed, Judged, Measured, NoData, Question
 from modelrollout.core.gates import is_lost
 from modelrollout.core.looking import questions
 from modelrollout.core.rollout import Rollout, parse_rollout
@@ -199,6 +199,11 @@ def _answered(answer: Answer) -> str:
             return f"candidate {candidate.bad} of {candidate.total} bad{compared}"
         case Measured(value):
             return render_number(value)
+        case Distributed(candidate, baseline):
+            compared = f", baseline {sum(baseline)}" if baseline else ""
+            return f"candidate {sum(candidate)} observations{compared}"
+        case Judged(verdict, message):
+            return f"its judge says {verdict}: {message}"
         case NoData(reason, message):
             return f"{reason}: {message}"
         case _:

@@ -63,7 +63,9 @@ def _beyond_the_schema(rollout: Rollout) -> Iterator[tuple[str, str, Severity]]:
     # A source of any address: what can be said of metrics without asking.
     source = SourceConfig(url="http://localhost", raw_queries=True)
     sources = Sources({spec.metrics.source: source}, clock=lambda: datetime.now(UTC), on_call=lambda *_: None)
-    blocked = next((found for gate in plan.gates if (found := sources.check(spec.metrics, [gate]))), None)
+    blocked = next(
+        (found for gate in plan.gates if gate.webhook is None and (found := sources.check(spec.metrics, [gate]))), None
+    )
     if stall := refusal_of(rollout, blocked, _USUAL):
         yield "spec", stall.message, "warning" if stall.reason == "IntervalTooShort" else "error"
     for gate in plan.gates:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, assert_never
 
 import click
 
@@ -17,10 +17,21 @@ from modelrollout.cli.simulation import where_of
 from modelrollout.cli.sourcing import Asking, source_options, sources_for
 from modelrollout.cli.surroundings import Found, Remark, look_around
 from modelrollout.cli.words import span
-from modelrollout.core.evidence import Answer, Counted, Measured, NoData, Question, Track, Unknown
+from modelrollout.core.evidence import (
+    Answer,
+    Counted,
+    Distributed,
+    Judged,
+    Measured,
+    NoData,
+    Question,
+    Standing,
+    Track,
+    Unknown,
+)
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.stats import Counts
-from modelrollout.core.traffic import Blocked
+from modelrollout.core.traffic import BASELINE_ONLY, Blocked
 from modelrollout.core.wording import step_text
 
 OBSERVED = timedelta(hours=1)
@@ -143,7 +154,14 @@ async def _observed(rollout: Rollout, asking: Asking) -> tuple[dict[str, Answer]
                 answers[gate.name] = NoData(Unknown.REFUSED, blocked.message)
                 continue
             question = Question(
-                spec.metrics, gate, mine, mine, until - OBSERVED, until, rollout.policy.freshness, before=None
+                metrics=spec.metrics,
+                gate=gate,
+                candidate=mine,
+                baseline=mine,
+                since=until - OBSERVED,
+                until=until,
+                freshness=rollout.policy.freshness,
+                at=Standing(rollout.name, 0, "none", 0, BASELINE_ONLY),
             )
             answer = await sources.measure(question)
             answers[gate.name] = answer
@@ -170,6 +188,12 @@ def _remark(gate: str, version: str, answer: Answer) -> Remark:
             return Remark(about, Found.FINE if counts.total else Found.NO, said)
         case Measured(value):
             return Remark(about, Found.FINE, f"its query gives {render_number(value)} now")
+        case Distributed(candidate):
+            return Remark(about, Found.FINE, f"{version} has {sum(candidate)} observations in the last hour")
+        case Judged(verdict, message):
+            return Remark(about, Found.NOTHING, f"its judge says {verdict} now: {message}")
+        case _:
+            assert_never(answer)
 
 
 def _print(planned: Planned) -> None:
