@@ -14,7 +14,7 @@ from modelrollout.core.traffic import Shares
 
 
 class Unknown(StrEnum):
-    """Why a gate does not know. The first three and JudgeWaits pass with time; the others need somebody to look."""
+    """Why a gate does not know; see `is_collecting` for those that pass with time, the others need somebody to look."""
 
     WARMING_UP = "WarmingUp"
     NEED_REQUESTS = "NeedRequests"
@@ -33,6 +33,8 @@ class Unknown(StrEnum):
     NO_BUCKET = "NoBucket"
     COUNTS_SHRANK = "CountsShrank"
     BASELINE_ZERO = "BaselineZero"
+    ABOVE_BUCKETS = "AboveBuckets"
+    COLD_CACHE = "ColdCache"
     NO_REPLICAS = "NoReplicas"
     UNEQUAL_LOAD = "UnequalLoad"
     BUCKETS_DIFFER = "BucketsDiffer"
@@ -42,7 +44,13 @@ class Unknown(StrEnum):
     @property
     def is_collecting(self) -> bool:
         """Whether more requests or more time will settle it by themselves."""
-        return self in {Unknown.WARMING_UP, Unknown.NEED_REQUESTS, Unknown.NEED_EVIDENCE, Unknown.JUDGE_WAITS}
+        return self in {
+            Unknown.WARMING_UP,
+            Unknown.NEED_REQUESTS,
+            Unknown.NEED_EVIDENCE,
+            Unknown.COLD_CACHE,
+            Unknown.JUDGE_WAITS,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,15 +183,27 @@ class NoData:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """The bucket bound that stands in for a gate's threshold, below it.
+
+    `is_last`: the histogram has no finite bound above it, so it cannot tell how far above it anything was.
+    """
+
+    at: timedelta
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Counted:
     """Requests in the window, and how many of them were bad, of both versions.
 
-    `baseline` and `history` are `None` where the question had none.
+    `baseline` and `history` are `None` where the question had none, `bound` where the threshold is a bound itself.
     """
 
     candidate: Counts
     baseline: Counts | None
     history: Minutes | NoData | None = None
+    bound: Bound | None = None
     asked: Asked | None = field(default=None, compare=False)
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 from modelrollout.api.fields import ALL, NONE, Percent
-from modelrollout.api.gates import ErrorRate, Gate, Latency, OnFail, Value
+from modelrollout.api.gates import ErrorRate, Gate, Latency, OnFail, Saturation, Value
 from modelrollout.api.kinds import Drift, Ratio, Throughput, Webhook
 from modelrollout.api.options import PromoteOn
 from modelrollout.api.rollout import Canary, Full, ModelRolloutSpec, Risk, Shadow, Stage
@@ -50,7 +50,7 @@ def limits_of(gate: Gate) -> tuple[str, ...]:
             | Ratio(max=highest, max_increase=increase)
         ):
             pass
-        case Value() | Webhook():
+        case Value() | Saturation() | Webhook():
             return ("bounds",)
         case Throughput() | Drift():
             return ("relative",)
@@ -160,6 +160,11 @@ def identity_of(version: ModelVersion) -> VersionStatus:
         "artifact": version.artifact.render() if version.artifact else {},
     }
     return VersionStatus(version=version.version, digest=digest_of(parts), service=version.service)
+
+
+def record_name(name: str, uid: str, generation: int, attempt: int) -> str:
+    """Return the name of an attempt's record: it follows from what it speaks of, so making it twice makes one."""
+    return f"{name}-{uid.replace('-', '')[:8]}-g{generation}-{attempt}"
 
 
 def digest_of(parts: dict[str, Any]) -> str:
