@@ -128,6 +128,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   value: {{ $settings.gatewayMirror | toJson | quote }}
 - name: MODELROLLOUT_RAW_QUERIES
   value: {{ $settings.rawQueries | quote }}
+- name: MODELROLLOUT_REQUIRE_GATE_CLASSES
+  value: {{ $settings.requireGateClasses | quote }}
 - name: MODELROLLOUT_LOG_FORMAT
   value: {{ $settings.logFormat | quote }}
 - name: MODELROLLOUT_LOG_LEVEL

@@ -12,6 +12,7 @@ from modelrollout.core.evidence import Asked, Unknown
 from modelrollout.core.outlook import Weighed, eta_text, evidence_of
 
 ALPHA_ROLLBACK = 0.01
+ALPHA_PROMOTE = 0.05
 BROKEN = Weighed(1.0, 0.0)
 _SETTLED = {Verdict.PASS: Weighed(0.0, 1.0), Verdict.FAIL: BROKEN}
 
@@ -23,6 +24,7 @@ class Bench:
     `limits` is the number of limits that the acting gates of the step set: rolling back when any one is broken, each
     has to be that much surer. `stored` is the gate's last status in this step, if it has one. A window is short
     while it may well hold no sample, so that its emptiness says nothing. Evidence is divided by `dispersion`.
+    `ways_to_pass` is how many gates there are of which any one may let what they make up pass: false passes add up.
     """
 
     min_requests: int
@@ -34,6 +36,7 @@ class Bench:
     is_window_short: bool = False
     promote_on: PromoteOn = PromoteOn.EVIDENCE
     effect: GateEffect | None = None
+    ways_to_pass: int = 1
     dispersion: Dispersion = INDEPENDENT
     asked: Asked | None = None
 
@@ -41,6 +44,11 @@ class Bench:
     def fail_threshold(self) -> float:
         """The ln E at which a limit counts as broken (Bonferroni over the step's limits)."""
         return math.log(self.limits / ALPHA_ROLLBACK)
+
+    @property
+    def pass_threshold(self) -> float:
+        """The ln E at which a limit counts as kept."""
+        return math.log(self.ways_to_pass / ALPHA_PROMOTE)
 
 
 @dataclass(frozen=True, slots=True)

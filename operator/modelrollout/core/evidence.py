@@ -12,9 +12,10 @@ from modelrollout.core.stats import Counts
 
 
 class Unknown(StrEnum):
-    """Why a gate does not know. The first three pass with time; the others need somebody to look."""
+    """Why a gate does not know. The first four pass with time; the others need somebody to look."""
 
     WARMING_UP = "WarmingUp"
+    AWAITING_LABELS = "AwaitingLabels"
     NEED_REQUESTS = "NeedRequests"
     NEED_EVIDENCE = "NeedEvidence"
     NO_DATA = "NoData"
@@ -34,7 +35,7 @@ class Unknown(StrEnum):
     @property
     def is_collecting(self) -> bool:
         """Whether more requests or more time will settle it by themselves."""
-        return self in {Unknown.WARMING_UP, Unknown.NEED_REQUESTS, Unknown.NEED_EVIDENCE}
+        return self in {Unknown.WARMING_UP, Unknown.AWAITING_LABELS, Unknown.NEED_REQUESTS, Unknown.NEED_EVIDENCE}
 
 
 @dataclass(frozen=True, slots=True)
