@@ -32,7 +32,7 @@ demo: $(STAMP)  ## Watch a model being promoted, a bad one caught, and an on-cal
 	@$(BIN)/python -m local.demo $(if $(KEEP),--keep)
 
 test: $(STAMP)  ## Run all tests, on a real control plane, Traefik, Envoy Gateway and Prometheus (ARGS for some of them).
-	@$(BIN)/python -m local.build kube prometheus helm envoy-gateway kubeconform checkov
+	@$(BIN)/python -m local.build kube prometheus promtool helm envoy-gateway kubeconform checkov
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
@@ -51,6 +51,7 @@ check: $(STAMP)  ## Lint, types, layers, and that generated files are up to date
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m modelrollout.api.crd --check
 	@$(BIN)/python -m modelrollout.api.reference --check
+	@$(BIN)/python -m modelrollout.metrics.servers.page --check
 
 format: $(STAMP)  ## Format the code.
 	@$(BIN)/ruff check --fix .
@@ -77,9 +78,10 @@ lint-chart: $(STAMP)  ## Lint the chart and the Dockerfile with helm, kubeconfor
 	@$(BIN)/python -m local.build kube prometheus helm kubeconform checkov
 	@$(BIN)/python -m pytest -q tests/charts/test_lint.py tests/charts/test_schemas.py tests/charts/test_checkov.py $(ARGS)
 
-generate: $(STAMP)  ## Write crds/, the chart's copy of them, and docs/api.md from the models.
+generate: $(STAMP)  ## Write crds/, the chart's copy of them, docs/api.md and docs/presets.md from models and tables.
 	@$(BIN)/python -m modelrollout.api.crd --write
 	@$(BIN)/python -m modelrollout.api.reference --write
+	@$(BIN)/python -m modelrollout.metrics.servers.page --write
 
 kind: $(STAMP)  ## The demo on a cluster of kind's (needs docker, kind, kubectl, helm; ARGS=--dry-run prints what it does).
 	@$(BIN)/python -m local.kind $(ARGS)

@@ -105,7 +105,7 @@ def _build(target: Target, names: list[str]) -> dict[str, Path]:
 
 
 def _compile(target: Target, names: list[str], go: Go, place: Path) -> None:
-    sources, environment = TOOLS / target.name, go.environment()
+    sources, environment = TOOLS / (target.folder or target.name), go.environment()
     packages = [target.packages[name] for name in names]
     for left_over in place.glob(".build-*"):  # of a build that was killed: only the holder of the lock gets here
         shutil.rmtree(left_over, ignore_errors=True)
@@ -132,7 +132,7 @@ def _binary(package: str) -> str:
 def _key(target: Target, go: Go) -> str:
     digest = hashlib.sha256(json.dumps([go.version, target.flags(), sorted(target.packages.items())]).encode())
     for name in ("go.mod", "go.sum"):
-        digest.update((TOOLS / target.name / name).read_bytes())
+        digest.update((TOOLS / (target.folder or target.name) / name).read_bytes())
     return digest.hexdigest()[:12]
 
 

@@ -16,6 +16,8 @@ class Target:
     tags: str = ""
     variables: dict[str, str] = field(default_factory=dict)
     """Strings set at link time."""
+    folder: str = ""
+    """Where its go.mod is, below `local/tools`; its own name when empty."""
 
     def flags(self) -> list[str]:
         """Return the flags of `go build` for this target."""
@@ -44,6 +46,13 @@ TARGETS = {
         ),
         # Static, file and http discovery stay; the rest is two thirds of the build.
         Target("prometheus", {"prometheus": "github.com/prometheus/prometheus/cmd/prometheus"}, tags="remove_all_sd"),
+        # Apart from it, so that the demo does not wait for what only tests of alerts need.
+        Target(
+            "promtool",
+            {"promtool": "github.com/prometheus/prometheus/cmd/promtool"},
+            tags="remove_all_sd",
+            folder="prometheus",
+        ),
         Target("helm", {"helm": "helm.sh/helm/v3/cmd/helm"}),
         Target("kubeconform", {"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"}),
         Target(

@@ -44,6 +44,8 @@ def _find_scanners(needed: set[str]) -> None:
     if "kubeconform" in needed:
         find_programs(["kubeconform"])
         find_definitions(PROMETHEUS_OPERATOR)
+    if "promtool" in needed:
+        find_programs(["promtool"])
     if "checkov" in needed:
         find_python_tool("checkov")
 
@@ -51,6 +53,11 @@ def _find_scanners(needed: set[str]) -> None:
 @pytest.fixture(scope="session")
 def kubeconform() -> Path:
     return find_programs(["kubeconform"])["kubeconform"]
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    return find_programs(["promtool"])["promtool"]
 
 
 @pytest.fixture(scope="session")

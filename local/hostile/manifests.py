@@ -10,7 +10,7 @@ from local.hostile.texts import Size
 
 GROUP = "modelrollout.dev/v1alpha1"
 MOST_TEXT = 65_536
-"""Characters that all queries and runbook addresses of one manifest may have together, as its rule says."""
+"""Characters that all queries, matchers and runbook addresses of one manifest may have together, as its rule says."""
 Manifest = dict[str, Any]
 
 
@@ -65,8 +65,7 @@ def _mend_metrics(metrics: Manifest, picks: random.Random, size: Size) -> None:
         metrics["custom"] = make(
             load()["properties"]["spec"]["properties"]["metrics"]["properties"]["custom"], picks, size
         )
-    if metrics["preset"] != "custom":
-        metrics.pop("custom", None)
+    metrics.pop("versionLabel" if metrics["preset"] == "custom" else "custom", None)
 
 
 def _mend_stages(made: Manifest, picks: random.Random) -> None:
@@ -113,6 +112,39 @@ def _mend_gates(made: Manifest) -> None:
         for holder, field in ((gate, "runbookURL"), (gate.get("value") or {}, "query")):
             if field in holder:
                 holder[field] = holder[field][:room]
+        for series in _series_of(gate):
+            _shorten(series, room // 2)
+        if webhook := gate.get("webhook"):
+            _shorten_webhook(webhook, room)
+
+
+def _shorten_webhook(webhook: Manifest, room: int) -> None:
+    """Keep the parameters that there is room for beside the address."""
+    webhook["url"] = webhook["url"][: max(room, 24)]  # An address has its path.
+    left = room - len(webhook["url"])
+    kept = []
+    for parameter in webhook.pop("parameters", []):
+        left -= len(parameter["value"])
+        if left >= 0:
+            kept.append(parameter)
+    webhook.update({"parameters": kept} if kept else {})
+
+
+def _series_of(gate: Mapping[str, Any]) -> list[Manifest]:
+    ratio, drift = gate.get("ratio") or {}, gate.get("drift") or {}
+    return [*(ratio[part] for part in ("bad", "total") if part in ratio), *(s for s in [drift.get("histogram")] if s)]
+
+
+def _shorten(series: Manifest, room: int) -> None:
+    """Keep as many matchers as there is room for beside the metric's name."""
+    series["metric"] = series["metric"][:room]
+    left = room - len(series["metric"])
+    kept = []
+    for matcher in series.pop("matchers", []):
+        left -= len(matcher["label"]) + len(matcher["value"])
+        if left >= 0:
+            kept.append(matcher)
+    series.update({"matchers": kept} if kept else {})
 
 
 def _mend_options(made: Manifest, picks: random.Random) -> None:
@@ -152,13 +184,17 @@ def _mend_parts(gate: Manifest, names: Sequence[str], picks: random.Random) -> N
 
 
 def _mend_limits(gate: Mapping[str, Any]) -> None:
-    for limits in (gate.get("errorRate") or {}, gate.get("latency") or {}):
+    for limits in (gate.get("errorRate") or {}, gate.get("latency") or {}, gate.get("ratio") or {}):
         increase = limits.get("maxIncrease")
         if increase is None or float(limits.get("detect", "999x")[:-1]) <= 1 + float(increase[:-1]) / 100:
             limits.pop("detect", None)
     if latency := gate.get("latency"):
         latency["threshold"] = latency["threshold"] if any(c in latency["threshold"] for c in "123456789") else "1ms"
+    if (drift := gate.get("drift")) and float(drift.get("max", "1")) <= 0:
+        drift["max"] = "0.1"
     if value := gate.get("value"):
         least, most = value.get("min"), value.get("max")
         if least is not None and most is not None and float(least) > float(most):
             value["min"], value["max"] = most, least
+        if "maxIncrease" in value or "maxDecrease" in value:
+            value["query"] = f"$version{value['query']}"[: max(8, len(value["query"]))]

@@ -86,6 +86,7 @@ RULES: Mapping[str, Maker] = {
     "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.]": _subdomain,
     "self.matches('^([*][.])?": lambda picks, size, longest: picks.choice(["*.", ""]) + _subdomain(picks, size, longest - 2),
     "self.matches('^[A-Za-z0-9]([A-Za-z0-9._+-]*": _repeated("Z+._-0", ending="0"),
+    "self.matches('^https?://[a-z0-9]": _repeated("aZ~._/-0", beginning="https://j.example:65535/"),
     "self.matches('^/[-A-Za-z0-9/._~": _repeated("a~!$&*+,;=:@.b", beginning="/"),
     "self.matches('^[A-Za-z_][A-Za-z0-9_]*([.]": _repeated("_.a", beginning="_", ending="Z"),
     "self.matches('^[A-Za-z_][A-Za-z0-9_]*$')": _repeated("_Z0", beginning="_"),

@@ -16,6 +16,9 @@ class Refusal(NamedTuple):
     sentence: str
 
 
+_RATIO = {"bad": {"metric": "bad_total"}, "total": {"metric": "all_total"}}
+
+
 def _gate(**kinds: Any) -> dict[str, Any]:
     return {"name": "extra", **kinds}
 
@@ -266,11 +269,87 @@ ON_CREATE = (
     ),
     Refusal("a latency without threshold", {"spec.gates.1.latency.threshold": REMOVED}, "threshold: Required value"),
     Refusal("a threshold of 0", {"spec.gates.1.latency.threshold": "0ms"}, "write a threshold above 0"),
-    Refusal("a value without limit", {"spec.gates.2.value": {"query": "up"}}, "give value.min, max or both, in quotes"),
+    Refusal("a value without limit", {"spec.gates.2.value": {"query": "up"}}, "give value.min, max, maxIncrease or"),
+    Refusal(
+        "a comparison of a query with itself",
+        {"spec.gates.2.value": {"query": "up", "maxDecrease": "5%"}},
+        "write $service or $version as the value of the label",
+    ),
     Refusal(
         "a value whose limits exclude each other",
         {"spec.gates.2.value": {"query": "up", "min": "2", "max": "1"}},
         "write a min that is at most max",
+    ),
+    Refusal("a ratio without limit", {"spec.gates.0": _gate(ratio=_RATIO)}, "give ratio.max, maxIncrease or both"),
+    Refusal(
+        "a ratio of one counter",
+        {"spec.gates.0": _gate(ratio={"bad": _RATIO["bad"], "max": "1%"})},
+        "ratio.total: Required value",
+    ),
+    Refusal(
+        "a ratio of a query",
+        {"spec.gates.0": _gate(ratio={**_RATIO, "total": {"metric": "sum(all_total)"}, "max": "1%"})},
+        "write a Prometheus metric name",
+    ),
+    Refusal(
+        "a ratio whose version label is none",
+        {"spec.gates.0": _gate(ratio={**_RATIO, "max": "1%", "versionLabel": {"name": "my-label"}})},
+        "write a Prometheus label name",
+    ),
+    Refusal(
+        "a throughput without limit",
+        {"spec.gates.0": _gate(throughput={})},
+        "throughput.maxDecrease: Required value",
+    ),
+    Refusal(
+        "a throughput that may vanish",
+        {"spec.gates.0": _gate(throughput={"maxDecrease": "100%"})},
+        "above 0% and below 100%",
+    ),
+    Refusal(
+        "a drift of 0",
+        {"spec.gates.0": _gate(drift={"histogram": {"metric": "score"}, "max": "0.0"})},
+        "write a distance above 0",
+    ),
+    Refusal(
+        "a negative drift",
+        {"spec.gates.0": _gate(drift={"histogram": {"metric": "score"}, "max": "-1"})},
+        "write a distance above 0",
+    ),
+    Refusal(
+        "a drift that is no number",
+        {"spec.gates.0": _gate(drift={"histogram": {"metric": "score"}, "max": "NaN"})},
+        "write a plain number in quotes",
+    ),
+    Refusal("a drift of nothing", {"spec.gates.0": _gate(drift={"max": "0.2"})}, "drift.histogram: Required value"),
+    Refusal(
+        "a drift of few samples",
+        {"spec.gates.0": _gate(drift={"histogram": {"metric": "score"}, "minSamples": 10})},
+        "should be greater than or equal to 100",
+    ),
+    Refusal(
+        "a drift by another distance",
+        {"spec.gates.0": _gate(drift={"histogram": {"metric": "score"}, "method": "Wasserstein"})},
+        'supported values: "PSI", "JensenShannon"',
+    ),
+    *(
+        Refusal(
+            f"a webhook at {url}", {"spec.gates.0": _gate(webhook={"url": url})}, "write an address such as https://"
+        )
+        for url in (
+            "ftp://judge.example.com/",
+            "https://user:secret@judge.example.com/",
+            "https://judge.example.com",
+            "https://judge.example.com/?q=1",
+            "https://Judge.example.com/",
+            "https://[::1]/",
+            "judge.example.com/",
+        )
+    ),
+    Refusal(
+        "a webhook of 11 parameters",
+        {"spec.gates.0": _gate(webhook={"url": "https://j/", "parameters": [{"name": "a", "value": "b"}] * 11})},
+        "must have at most 10 items",
     ),
     Refusal("a share without sign", {"spec.gates.0.errorRate.max": "1"}, "write a share with its sign"),
     Refusal("a share that is a number", {"spec.gates.0.errorRate.max": 1}, 'must be of type string: "integer"'),
@@ -302,9 +381,25 @@ ON_CREATE = (
     Refusal(
         "a preset that cannot judge gRPC",
         {"spec.traffic": {"grpcRoute": {"parentRefs": [{"name": "edge"}]}}},
-        "a gRPC call that fails has status 200: with traffic.grpcRoute write preset: custom",
+        "a gRPC call that fails has status 200: with traffic.grpcRoute write the model server's preset",
     ),
-    Refusal("another preset", {"spec.metrics.preset": "nginx"}, 'supported values: "traefik", "custom"'),
+    Refusal(
+        "versions told apart by the model's name",
+        {"spec.metrics": {"preset": "vllm", "versionLabel": {"name": "model_name"}}},
+        "this label is the same for both versions",
+    ),
+    Refusal(
+        "two labels for one's own metrics",
+        {
+            "spec.metrics": {
+                "preset": "custom",
+                "custom": {"requests": {"metric": "r"}, "versionLabel": {"name": "a"}},
+                "versionLabel": {"name": "b"},
+            }
+        },
+        "preset custom has its label in custom: name it there",
+    ),
+    Refusal("another preset", {"spec.metrics.preset": "nginx"}, 'supported values: "traefik", "envoy", "istio"'),
     Refusal("an address as source", {"spec.metrics.source": "http://x"}, "write a DNS label"),
     Refusal(
         "a metric name that is a query",

@@ -35,6 +35,34 @@ ACCEPTED: dict[str, Changes] = {
         ]
     },
     "a stage with a gate of its own": {"spec.stages.1.gates": [{"name": "own", "errorRate": {"maxIncrease": "0%"}}]},
+    "a value compared with the baseline's": {
+        "spec.gates.2.value": {"query": 'avg(score{service="$service"})', "maxDecrease": "5%", "maxIncrease": "0.5%"}
+    },
+    "a throughput": {"spec.gates.0": {"name": "load", "throughput": {"maxDecrease": "20%", "autoscaled": True}}},
+    "a drift": {
+        "spec.gates.0": {"name": "scores", "drift": {"histogram": {"metric": "model_score"}, "max": "0.05"}},
+        "spec.gates.1": {"name": "inputs", "drift": {"histogram": {"metric": "amount"}, "method": "JensenShannon"}},
+    },
+    "a webhook": {
+        "spec.gates.0": {
+            "name": "monitor",
+            "webhook": {
+                "url": "https://judge.models.svc:8443/v1/judge",
+                "parameters": [{"name": "monitor", "value": "fraud-scores"}],
+            },
+        }
+    },
+    "a ratio": {
+        "spec.gates.0": {
+            "name": "disagreement",
+            "ratio": {
+                "bad": {"metric": "answers_total", "matchers": [{"label": "agrees", "value": "false"}]},
+                "total": {"metric": "answers_total"},
+                "versionLabel": {"name": "version", "holds": "Version"},
+                "max": "2%",
+            },
+        }
+    },
     "gates with options": {
         "spec.gates.0.stages": ["shadow", "canary"],
         "spec.gates.0.severity": "safety",

@@ -58,4 +58,4 @@ def test_more_text_than_etcd_could_take_is_refused_with_a_sentence_not_with_a_50
     said = refusal(contract, "POST", f"{path_of(wanted)}?dryRun=All", wanted)
 
     assert said.startswith("422")
-    assert "queries and runbook addresses of all gates have more than 65536 characters together" in said
+    assert "queries, matchers, parameters and addresses of all gates have more than 65536 characters together" in said

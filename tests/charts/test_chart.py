@@ -28,6 +28,10 @@ EVERYTHING: Values = {
             "timeout": "3s",
         },
     },
+    "webhooks": {
+        "judge.models.svc:8443": {"bearerTokenFile": "/etc/modelrollout/judge", "caFile": "/etc/modelrollout/j.crt"},
+        "judge.example.com": {"timeout": "10s", "plain": False},
+    },
     "settings": {
         "minInterval": "15s",
         "statusRefresh": "2m",
@@ -178,6 +182,7 @@ def test_the_pod_meets_the_restricted_standard(cluster: LocalCluster) -> None:
             {"metricsSources": {"default": {"url": "http://user:secret@prometheus"}}}, id="a password in a URL"
         ),
         pytest.param({"metricsSources": {"default": {}}}, id="a source without address"),
+        pytest.param({"webhooks": {"https://judge": {}}}, id="a judge's address where its host is asked for"),
         pytest.param({"settings": {"minInterval": "10"}}, id="a duration without unit"),
         pytest.param({"image": {"repository": "x", "digest": "latest"}}, id="a digest that is none"),
         pytest.param({"replicas": 6}, id="more replicas than there may be"),

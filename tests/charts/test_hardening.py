@@ -182,6 +182,7 @@ def test_a_service_monitor_finds_the_pod_by_way_of_its_service(cluster: LocalClu
 def test_nothing_asks_for_the_prometheus_operator_unless_told(cluster: LocalCluster):
     assert {one["apiVersion"].split("/")[0] for one in render(cluster, {}, "ops")} == {
         "v1",
+        "admissionregistration.k8s.io",
         "apps",
         "networking.k8s.io",
         "rbac.authorization.k8s.io",

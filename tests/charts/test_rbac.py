@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,12 +11,14 @@ import pytest
 from local.cluster import CommandFailed, LocalCluster
 from tests.api.manifests import good
 from tests.support.chart import Values, install_rbac, render
+from tests.support.people import People
 
 pytestmark = pytest.mark.cluster
 
 READ = frozenset({"get", "list", "watch"})
 WRITE = frozenset({"create", "patch"})
-IN_A_NAMESPACE = {
+Granted = dict[tuple[str, str], AbstractSet[str]]
+IN_A_NAMESPACE: Granted = {
     ("modelrollout.dev", "modelrollouts"): READ,
     ("modelrollout.dev", "modelrollouts/status"): {"patch"},
     ("gateway.networking.k8s.io", "httproutes"): READ | WRITE,
@@ -28,13 +31,26 @@ IN_A_NAMESPACE = {
     ("apps", "statefulsets"): {"get"},
     ("events.k8s.io", "events"): {"create"},
 }
-CLASSES = {("gateway.networking.k8s.io", "gatewayclasses"): READ}
-GATEWAYS_ELSEWHERE = {("gateway.networking.k8s.io", "gateways"): {"get"}}
-ON_CALL = {
-    ("modelrollout.dev", "modelrollouts"): READ,
-    ("modelrollout.dev", "modelrollouts/status"): {"get", "patch"},
+CLASSES: Granted = {("gateway.networking.k8s.io", "gatewayclasses"): READ}
+GATEWAYS_ELSEWHERE: Granted = {("gateway.networking.k8s.io", "gateways"): {"get"}}
+NAMES: Granted = {
+    ("admissionregistration.k8s.io", f"{resource}/modelrollout-commands"): frozenset({"get"})
+    for resource in ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
 }
-LEASE = {
+VIEW: Granted = {
+    ("modelrollout.dev", "modelrollouts"): READ,
+    ("modelrollout.dev", "modelrolloutrecords"): READ,
+}
+ON_CALL: Granted = VIEW | {("modelrollout.dev", "modelrollouts/status"): {"get", "patch"}}
+PEOPLE: dict[tuple[str, str, str | None], Granted] = {
+    ("ClusterRole", "modelrollout-viewer", None): VIEW,
+    ("ClusterRole", "modelrollout-oncall", None): ON_CALL,
+    ("ClusterRole", "modelrollout-approver", None): ON_CALL
+    | {("modelrollout.dev", "modelrollouts"): READ | {"approve"}},
+    ("ClusterRole", "modelrollout-editor", None): VIEW
+    | {("modelrollout.dev", "modelrollouts"): READ | {"create", "update", "patch", "delete"}},
+}
+LEASE: Granted = {
     ("coordination.k8s.io", "leases"): {"create"},
     ("coordination.k8s.io", "leases/modelrollout"): {"get", "patch"},
 }
@@ -63,18 +79,48 @@ def roles(objects: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str | No
 
 def test_the_operator_of_a_whole_cluster_may_do_this_and_no_more(cluster: LocalCluster) -> None:
     assert roles(render(cluster, {}, "ops")) == {
-        ("ClusterRole", "modelrollout", None): IN_A_NAMESPACE | CLASSES,
-        ("ClusterRole", "modelrollout-oncall", None): ON_CALL,
+        ("ClusterRole", "modelrollout", None): IN_A_NAMESPACE | CLASSES | NAMES,
+        **PEOPLE,
     }
 
 
 def test_the_operator_of_two_namespaces_may_do_this_there_and_no_more(cluster: LocalCluster) -> None:
-    assert roles(render(cluster, {"namespaces": ["a", "b"]}, "ops")) == {
-        ("ClusterRole", "modelrollout", None): CLASSES | GATEWAYS_ELSEWHERE,
+    found = roles(render(cluster, {"namespaces": ["a", "b"]}, "ops"))
+
+    assert {key: found.pop(key) for key in PEOPLE} == PEOPLE
+    assert found == {
+        ("ClusterRole", "modelrollout", None): CLASSES | GATEWAYS_ELSEWHERE | NAMES,
         ("Role", "modelrollout", "a"): IN_A_NAMESPACE,
         ("Role", "modelrollout", "b"): IN_A_NAMESPACE,
-        ("Role", "modelrollout-oncall", "a"): ON_CALL,
-        ("Role", "modelrollout-oncall", "b"): ON_CALL,
+    }
+
+
+def test_where_no_policy_binds_names_there_is_none_to_read(cluster: LocalCluster) -> None:
+    off = {"admission": {"validating": False, "mutating": False}}
+
+    assert roles(render(cluster, off, "ops"))["ClusterRole", "modelrollout", None] == IN_A_NAMESPACE | CLASSES
+
+
+@pytest.mark.parametrize(
+    ("validating", "on_call"), [(True, {"edit"}), (False, set())], ids=["with the policy", "without it"]
+)
+def test_the_clusters_own_roles_get_what_fits_them(cluster: LocalCluster, validating: bool, on_call: set[str]) -> None:
+    objects = render(cluster, {"admission": {"validating": validating}}, "ops")
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+
+    found = {
+        one["metadata"]["name"]: {label.removeprefix(prefix) for label in one["metadata"]["labels"] if prefix in label}
+        for one in objects
+        if one["kind"] == "ClusterRole"
+    }
+
+    # `view` is part of `edit` in every cluster, and `edit` of `admin`. Nobody is given approvals by the way.
+    assert found == {
+        "modelrollout": set(),
+        "modelrollout-viewer": {"view"},
+        "modelrollout-oncall": on_call,
+        "modelrollout-approver": set(),
+        "modelrollout-editor": {"edit"},
     }
 
 
@@ -93,7 +139,11 @@ def test_several_replicas_may_also_have_their_one_lease(cluster: LocalCluster, n
         pytest.param({"replicas": 2}, id="two replicas"),
         pytest.param({"namespaces": ["a"]}, id="one namespace"),
         pytest.param(
-            {"onCall": {"subjects": [{"kind": "Group", "name": "oncall"}]}, "serviceMonitor": {"enabled": True}},
+            {
+                "onCall": {"subjects": [{"kind": "Group", "name": "oncall"}]},
+                "approvers": {"subjects": [{"kind": "Group", "name": "oncall"}]},
+                "serviceMonitor": {"enabled": True},
+            },
             id="everything that can be switched on",
         ),
     ],
@@ -108,7 +158,10 @@ def test_nobody_is_given_wildcards_secrets_or_a_way_to_more_rights(cluster: Loca
 
     assert "*" not in json.dumps([one.get("rules") for one in objects])
     assert resources.isdisjoint({"secrets", "pods", "pods/exec", "serviceaccounts/token", "configmaps"})
-    assert verbs <= READ | WRITE
+    assert verbs <= READ | WRITE | {"approve", "update", "delete"}
+    assert [key for key, grant in roles(objects).items() if any("delete" in verbs for verbs in grant.values())] == [
+        ("ClusterRole", "modelrollout-editor", None)
+    ]
     assert [one for one in subjects if one["name"] not in {"modelrollout", "oncall"}] == []
     assert {one["kind"] for one in objects}.isdisjoint({"Secret", "ConfigMap", "ValidatingWebhookConfiguration"})
 
@@ -194,7 +247,7 @@ def on_call(cluster: LocalCluster, namespace: str) -> Path:
 
 def test_on_call_can_roll_back_with_kubectl(cluster: LocalCluster, namespace: str, on_call: Path) -> None:
     cluster.apply(good(namespace=namespace))
-    control = {"rollback": {"reason": "p99"}}
+    control = {"rollback": {"reason": "p99", "requestedBy": f"system:serviceaccount:{namespace}:ana"}}
 
     told = cluster.kubectl(
         "patch", "mr", "fraud-scorer", "-n", namespace, "--subresource=status", "--type=merge",
@@ -203,6 +256,50 @@ def test_on_call_can_roll_back_with_kubectl(cluster: LocalCluster, namespace: st
 
     assert json.loads(told)["status"]["control"] == control
     assert "fraud-scorer" in cluster.kubectl("get", "mr", "-n", namespace, kubeconfig=on_call)
+
+
+def test_on_call_can_roll_back_in_an_editor(
+    cluster: LocalCluster, namespace: str, on_call: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.apply(good(namespace=namespace))
+    # What an editor would do: the phase becomes RollingBack, a change of spec is dropped.
+    monkeypatch.setenv(
+        "KUBE_EDITOR",
+        r"sed -i -e 's/observedGeneration: -1/observedGeneration: -1\n  phase: RollingBack/' -e s/2026[.]11[.]2/9/",
+    )
+
+    cluster.kubectl("edit", "mr", "fraud-scorer", "-n", namespace, "--subresource=status", kubeconfig=on_call)
+
+    after = json.loads(cluster.kubectl("get", "mr", "fraud-scorer", "-n", namespace, "-o", "json", kubeconfig=on_call))
+    assert after["status"]["phase"] == "RollingBack"
+    assert after["spec"]["candidate"]["version"] != "9"
+
+
+EDIT_SPEC = Question("patch", "modelrollouts", "", "modelrollout.dev")
+WRITE_STATUS = Question("patch", "modelrollouts", "", "modelrollout.dev", "status")
+APPROVE = Question("approve", "modelrollouts", "", "modelrollout.dev")
+READ_ROLLOUTS = Question("list", "modelrollouts", "", "modelrollout.dev")
+READ_RECORDS = Question("list", "modelrolloutrecords", "", "modelrollout.dev")
+DELETE = Question("delete", "modelrollouts", "", "modelrollout.dev")
+WRITE_RECORDS = Question("create", "modelrolloutrecords", "", "modelrollout.dev")
+ASKED = (READ_ROLLOUTS, READ_RECORDS, WRITE_STATUS, APPROVE, EDIT_SPEC, DELETE, WRITE_RECORDS)
+
+
+@pytest.mark.parametrize(
+    ("role", "may"),
+    [
+        ("viewer", {READ_ROLLOUTS, READ_RECORDS}),
+        ("oncall", {READ_ROLLOUTS, READ_RECORDS, WRITE_STATUS}),
+        ("approver", {READ_ROLLOUTS, READ_RECORDS, WRITE_STATUS, APPROVE}),
+        ("editor", {READ_ROLLOUTS, READ_RECORDS, EDIT_SPEC, DELETE}),
+    ],
+)
+def test_each_role_may_do_its_part(cluster: LocalCluster, namespace: str, role: str, may: set[Question]) -> None:
+    person = People(cluster, namespace).new("pat", role)
+
+    found = {question for question in ASKED if is_allowed(cluster, person.user, question._replace(namespace=namespace))}
+
+    assert found == may
 
 
 @pytest.mark.parametrize(
@@ -231,7 +328,7 @@ def test_a_spec_written_through_the_status_of_a_rollout_is_dropped(
     cluster: LocalCluster, namespace: str, on_call: Path
 ) -> None:
     (before,) = cluster.apply(good(namespace=namespace))
-    patch = {"spec": {"paused": True}, "metadata": {"labels": {"a": "b"}}, "status": {"control": {"hold": {}}}}
+    patch = {"spec": {"paused": True}, "metadata": {"labels": {"a": "b"}}, "status": {"control": {"rollback": {}}}}
 
     cluster.kubectl(
         "patch", "mr", "fraud-scorer", "-n", namespace, "--subresource=status", "--type=merge",

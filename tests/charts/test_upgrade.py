@@ -11,7 +11,7 @@ from tests.support.chart import CHART, install_crds
 
 pytestmark = pytest.mark.cluster
 
-IN_PROGRESS = {"status": {"phase": "Canary", "control": {"hold": {"reason": "month end"}}}}
+IN_PROGRESS = {"status": {"control": {"hold": {"reason": "month end", "requestedBy": "admin"}}}}
 
 
 class Release:

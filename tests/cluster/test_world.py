@@ -51,6 +51,15 @@ def test_nothing_is_missing_before_the_first_lists_are_complete() -> None:
         world.endpoints("models", V1)
 
 
+def test_ready_replicas_are_counted_once_the_first_list_is_complete(world: World) -> None:
+    world.put("endpointslices", endpoint_slice(6, False, True, True))
+    world.put("endpointslices", endpoint_slice(7, True, name="v1-b"))
+
+    assert world.ready_replicas("models", V1) == 3
+    assert world.ready_replicas("models", ServiceRef(name="v9", port=8080)) == 0
+    assert World().ready_replicas("models", V1) is None
+
+
 def test_what_stands_behind_a_service(world: World) -> None:
     assert world.endpoints("models", ServiceRef(name="v9", port=8080)) is Endpoints.NO_SERVICE
     assert world.endpoints("models", ServiceRef(name="v1", port=9)) is Endpoints.NO_PORT

@@ -7,6 +7,7 @@ from typing import Any
 from modelrollout.api.fields import NONE, Percent, parse_duration
 from modelrollout.api.status import Command, Control, GateStatus, Outcome, Verdict, VersionStatus
 from modelrollout.api.versions import ServiceRef
+from modelrollout.core.actors import Hand
 from modelrollout.core.case import Case, Limits, Observed, way_back_of
 from modelrollout.core.decide import decide
 from modelrollout.core.plan import identity_of, plan_of
@@ -112,9 +113,10 @@ def ended(outcome: Outcome, ago: timedelta = timedelta(minutes=1), **changes: An
 
 
 def asking(rollout: Rollout, **messages: dict[str, Any]) -> Rollout:
-    """Return the rollout with messages in its inbox, or with other parts of status written by a person."""
+    """Return the rollout with messages in its inbox, just written by kubectl-patch."""
     control = Control.model_validate(messages)
-    return replace(rollout, status=rollout.status.model_copy(update={"control": control}))
+    hands = dict.fromkeys(messages, Hand("kubectl-patch", NOW))
+    return replace(rollout, status=rollout.status.model_copy(update={"control": control}), hands=hands)
 
 
 def world(rollout: Rollout, *, shares: Shares | None = None, route: Route | None = None, **changes: Any) -> Observed:

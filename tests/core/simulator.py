@@ -7,6 +7,7 @@ from typing import Any
 from modelrollout.api.fields import ALL, NONE, Percent, parse_percent
 from modelrollout.api.status import Control, Phase
 from modelrollout.api.versions import ServiceRef
+from modelrollout.core.actors import Hand
 from modelrollout.core.case import Case, Observed, place_of, way_back_of
 from modelrollout.core.decide import decide
 from modelrollout.core.evidence import Answer, Counted, NoData, Question, Unknown
@@ -17,7 +18,7 @@ from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import Endpoints, Foreign, Place, Route, Routed, Shares, Unmanaged, WayBack
 from modelrollout.engine.memory import Memory, next_look
 
-from tests.core.builders import CAN_MIRROR, LIMITS, new
+from tests.core.builders import CAN_MIRROR, LIMITS, NOW, new
 
 OPERATOR = "the operator"
 REQUESTS_PER_SECOND = 50
@@ -67,11 +68,11 @@ class World:
         """Put a message into the inbox."""
         inbox = (self.rollout.status.control or Control()).render()
         control = Control.model_validate({**inbox, command: {"reason": reason, "requestedBy": "sam"}})
-        self._edit_status(control=control)
+        self._edit_status(command, "kubectl-patch", control=control)
 
     def write_phase(self, phase: Phase) -> None:
         """Write the phase, as somebody does at three in the morning."""
-        self._edit_status(phase=phase)
+        self._edit_status("phase", "kubectl-edit", phase=phase)
 
     def set_weight(self, version: str, weight: str, who: str) -> None:
         """Change the route behind the operator's back."""
@@ -100,8 +101,9 @@ class World:
         due = [self.decision.look_again_at if self.decision else None, next_look(self.rollout, notes, self.now)]
         return min((moment for moment in due if moment), default=None)
 
-    def _edit_status(self, **changes: Any) -> None:
-        self.rollout = replace(self.rollout, status=self.rollout.status.model_copy(update=changes))
+    def _edit_status(self, message: str, manager: str, **changes: Any) -> None:
+        hands = {**self.rollout.hands, message: Hand(manager, self.now)}
+        self.rollout = replace(self.rollout, status=self.rollout.status.model_copy(update=changes), hands=hands)
 
     def _pass(self) -> bool:
         """Look, decide and do once; return whether anything has changed, so that another pass is due."""
@@ -153,6 +155,7 @@ class World:
             candidate=self._endpoints(place.candidate),
             gates=notes.gates,
             looked=looked,
+            names_bound_since=NOW,  # The story begins later: everything that bears a name does so rightly.
         )
 
     def _endpoints(self, service: ServiceRef) -> Endpoints:

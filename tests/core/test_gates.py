@@ -8,7 +8,7 @@ from modelrollout.api.gates import Gate
 from modelrollout.api.options import PromoteOn
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.bench import Bench
-from modelrollout.core.evidence import Counted, Measured, NoData, Unknown
+from modelrollout.core.evidence import Answer, Counted, Judged, Measured, NoData, Unknown
 from modelrollout.core.gates import fresh_tally, is_lost, judge
 from modelrollout.core.stats import Counts
 
@@ -18,6 +18,10 @@ ERRORS = {"name": "errors", "errorRate": {"max": "2%"}}
 COMPARED = {"name": "errors", "errorRate": {"maxIncrease": "25%"}}
 BOTH = {"name": "errors", "errorRate": {"max": "2%", "maxIncrease": "25%"}}
 SLOW = {"name": "latency", "latency": {"threshold": "300ms", "maxAbove": "2%"}}
+DISAGREEMENT = {
+    "name": "disagreement",
+    "ratio": {"bad": {"metric": "differing_total"}, "total": {"metric": "compared_total"}, "max": "2%"},
+}
 SCORE = {"name": "score", "value": {"query": "q", "min": "0.1", "max": "0.2"}}
 
 
@@ -38,11 +42,11 @@ def counted(bad: int, total: int, baseline: tuple[int, int] | None = None) -> Co
     return Counted(Counts(total, bad), Counts(baseline[1], baseline[0]) if baseline else None)
 
 
-def judged(gate: dict[str, Any], answer: Counted | Measured | NoData, **changes: Any) -> GateStatus:
+def judged(gate: dict[str, Any], answer: Answer, **changes: Any) -> GateStatus:
     return judge(Gate.model_validate(gate), answer, bench(**changes))
 
 
-def verdict(gate: dict[str, Any], answer: Counted | Measured | NoData, **changes: Any) -> tuple[Verdict, str]:
+def verdict(gate: dict[str, Any], answer: Answer, **changes: Any) -> tuple[Verdict, str]:
     status = judged(gate, answer, **changes)
     return status.verdict, status.reason
 
@@ -75,6 +79,11 @@ class TestAbsoluteLimit:
         assert verdict(SLOW, counted(37, 1000)) == (Verdict.FAIL, "AboveLimit")
         assert verdict(SLOW, counted(8, 1000)) == (Verdict.PASS, "BelowLimit")
         assert "took longer than 0.3s" in judged(SLOW, counted(8, 1000)).message
+
+    def test_bad_events_of_a_ratio_are_counted_like_failed_requests(self):
+        assert verdict(DISAGREEMENT, counted(37, 1000)) == (Verdict.FAIL, "AboveLimit")
+        assert verdict(DISAGREEMENT, counted(8, 1000)) == (Verdict.PASS, "BelowLimit")
+        assert "8 of 1000 requests were bad (0.8%), allowed is 2%" in judged(DISAGREEMENT, counted(8, 1000)).message
 
     def test_nothing_at_all_is_no_evidence(self):
         status = judged(ERRORS, counted(0, 0))
@@ -302,6 +311,81 @@ class TestValues:
     )
     def test_a_value_is_shown_in_a_few_digits_however_large_or_small(self, value, shown):
         assert judged(SCORE, Measured(value)).value == shown
+
+
+class TestValuesBesideTheBaselines:
+    LIMITS: ClassVar = {"query": 'q{a="$service"}', "maxIncrease": "10%", "maxDecrease": "5%"}
+    NEAR: ClassVar = {"name": "score", "value": LIMITS}
+    BOTH: ClassVar = {"name": "score", "value": {**LIMITS, "max": "100"}}
+
+    @pytest.mark.parametrize(
+        ("value", "baseline", "found"),
+        [
+            pytest.param(44.0, 40.0, (Verdict.PASS, "NoWorseThanBaseline"), id="as far above as it may"),
+            pytest.param(44.1, 40.0, (Verdict.FAIL, "WorseThanBaseline"), id="further above"),
+            pytest.param(38.0, 40.0, (Verdict.PASS, "NoWorseThanBaseline"), id="as far below as it may"),
+            pytest.param(37.9, 40.0, (Verdict.FAIL, "WorseThanBaseline"), id="further below"),
+            pytest.param(-36.0, -40.0, (Verdict.PASS, "NoWorseThanBaseline"), id="as far above a negative one"),
+            pytest.param(-35.9, -40.0, (Verdict.FAIL, "WorseThanBaseline"), id="further above a negative one"),
+            pytest.param(-42.1, -40.0, (Verdict.FAIL, "WorseThanBaseline"), id="further below a negative one"),
+            pytest.param(0.0, 0.0, (Verdict.PASS, "NoWorseThanBaseline"), id="both 0"),
+            pytest.param(0.1, 0.0, (Verdict.UNKNOWN, "BaselineZero"), id="no percentage of 0"),
+            pytest.param(1.0, None, (Verdict.PASS, "NothingToCompare"), id="a baseline without requests"),
+            pytest.param(1.0, NoData(Unknown.STALE, "old"), (Verdict.UNKNOWN, "Stale"), id="an unknown baseline"),
+        ],
+    )
+    def test_a_value_is_compared_in_percent_of_the_baselines(self, value, baseline, found):
+        assert verdict(self.NEAR, Measured(value, baseline)) == found
+
+    def test_only_the_side_that_is_limited_is_looked_at(self):
+        may_fall = {"name": "score", "value": {"query": 'q{a="$service"}', "maxIncrease": "10%"}}
+
+        assert verdict(may_fall, Measured(1.0, 40.0))[0] is Verdict.PASS
+
+    def test_what_is_within_its_bounds_may_still_be_worse_than_the_baseline(self):
+        assert verdict(self.BOTH, Measured(50.0, 40.0)) == (Verdict.FAIL, "WorseThanBaseline")
+
+    def test_what_is_near_the_baseline_may_still_be_out_of_bounds(self):
+        assert verdict(self.BOTH, Measured(101.0, 99.0)) == (Verdict.FAIL, "OutOfBounds")
+
+    def test_what_both_versions_break_is_no_fault_of_the_candidates(self):
+        assert verdict(self.BOTH, Measured(102.0, 101.0)) == (Verdict.UNKNOWN, "BaselineAlsoFailing")
+
+    def test_the_numbers_of_both_are_shown(self):
+        status = judged(self.BOTH, Measured(50.0, 40.0))
+
+        assert status.limit == "at most 100, at most 10% more and at most 5% less than the baseline"
+        assert "50, the baseline has 40; allowed is at most 10% more" in status.message
+
+    def test_no_comparison_fails_while_the_candidate_warms_up(self):
+        warming = NOW + timedelta(minutes=1)
+
+        assert verdict(self.NEAR, Measured(99.0, 40.0), warming_until=warming) == (Verdict.UNKNOWN, "WarmingUp")
+
+
+class TestJudges:
+    ASKED: ClassVar = {"name": "monitor", "webhook": {"url": "https://judge.example.com/"}}
+
+    @pytest.mark.parametrize(
+        ("said", "reason"),
+        [(Verdict.PASS, "JudgePasses"), (Verdict.FAIL, "JudgeFails"), (Verdict.UNKNOWN, "JudgeWaits")],
+    )
+    def test_a_judges_word_is_the_verdict(self, said, reason):
+        status = judged(self.ASKED, Judged(said, "judge x says so"))
+
+        assert (status.verdict, status.reason, status.message) == (said, reason, "judge x says so")
+
+    def test_who_waits_for_more_calls_nobody(self):
+        assert not is_lost(judged(self.ASKED, Judged(Verdict.UNKNOWN, "few labels yet")))
+
+    @pytest.mark.parametrize("said", list(Verdict))
+    def test_no_word_counts_while_the_candidate_warms_up(self, said):
+        warming = NOW + timedelta(minutes=1)
+
+        assert verdict(self.ASKED, Judged(said, "so"), warming_until=warming) == (Verdict.UNKNOWN, "WarmingUp")
+
+    def test_a_judge_who_is_not_reached_is_lost(self):
+        assert is_lost(judged(self.ASKED, NoData(Unknown.TIMED_OUT, "silence")))
 
 
 class TestNoData:

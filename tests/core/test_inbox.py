@@ -237,7 +237,10 @@ class TestFiling:
 
         assert (filed.reason, filed.requested_by, filed.handled_at) == ("audit", "sam", NOW)
         assert "by sam" in decision.verb.message
-        assert any(e.reason == "CommandHandled" and "by sam (audit)" in e.note for e in decision.events)
+        assert any(
+            e.reason == "CommandHandled" and "by sam (unverified, by way of kubectl-patch) (audit)" in e.note
+            for e in decision.events
+        )
 
     def test_the_last_ones_are_kept(self):
         rollout = running("canary", 0)
@@ -253,7 +256,7 @@ class TestFiling:
         assert (filed[0].reason, filed[-1].command) == ("1", Command.RESUME)
 
     def test_the_longest_messages_fit(self):
-        longest = {"reason": "r" * 1024, "requestedBy": "w" * 256}
+        longest = {"reason": "r" * 1024, "requestedBy": "w" * 512}
 
         decision = decided(asking(running("canary", 0), rollback=longest, hold=longest, resume=longest, retry=longest))
 

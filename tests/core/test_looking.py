@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from modelrollout.api.status import Outcome, Verdict
-from modelrollout.core.evidence import Counted, NoData, Unknown
+from modelrollout.core.evidence import Counted, NoData, Replicas, Unknown
 from modelrollout.core.looking import judge_all, questions
 from modelrollout.core.stats import Counts
 
@@ -135,6 +135,17 @@ class TestJudging:
         (gate,) = judge_all(rollout, {"errors": Counted(Counts(600, 0), Counts(9000, 0))}, NOW, last)
 
         assert (gate.verdict, gate.reason) == (Verdict.UNKNOWN, "CountsShrank")
+
+    def test_throughput_is_judged_by_the_replicas_the_shares_and_the_window_of_the_step(self):
+        gates = [{"name": "load", "throughput": {"maxDecrease": "20%"}}]
+        rollout = running("shadow", 0, applied=timedelta(minutes=12), analysis=ANALYSIS, gates=gates)
+        answers = {"load": Counted(Counts(5700, 0), Counts(11400, 0))}
+
+        (equal,) = judge_all(rollout, answers, NOW, replicas=Replicas(1, 2))
+        (worse,) = judge_all(rollout, answers, NOW, replicas=Replicas(2, 2))
+
+        assert (equal.verdict, equal.value) == (Verdict.PASS, "10/s per ready replica")
+        assert worse.verdict is Verdict.FAIL
 
     def test_lost_metrics_during_the_warm_up_are_said(self):
         rollout = running("canary", 0, applied=timedelta(seconds=90), analysis=ANALYSIS)

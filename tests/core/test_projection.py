@@ -45,7 +45,7 @@ class TestConditions:
     @pytest.mark.parametrize(
         ("rollout", "seen", "ready", "reconciling", "stalled", "held"),
         [
-            pytest.param(new(), {}, "False", "True", None, "False", id="started"),
+            pytest.param(new(), {}, "Unknown", "True", None, "False", id="started"),
             pytest.param(running("shadow", 0), {}, "False", "True", None, "False", id="shadow is running"),
             pytest.param(running("canary", 1), {}, "False", "True", None, "False", id="canary is running"),
             pytest.param(running("full", 0), {}, "False", "True", None, "False", id="baking"),

@@ -33,6 +33,7 @@ from modelrollout.core.verbs import (
 )
 
 from tests.core.builders import (
+    CAN_MIRROR,
     CANNOT_MIRROR,
     asking,
     conditions,
@@ -114,6 +115,22 @@ class TestStarting:
         assert remedy in decision.verb.message
         assert decision.write is None
         assert decision.status.attempt is None
+
+    @pytest.mark.parametrize(
+        ("metrics", "stalls"),
+        [
+            pytest.param({"preset": "envoy"}, True, id="one cluster for both versions"),
+            pytest.param({"preset": "envoy", "versionLabel": {"name": "version"}}, False, id="a label of the user's"),
+            pytest.param({"preset": "vllm"}, False, id="the server's own numbers"),
+        ],
+    )
+    def test_a_gateway_that_counts_both_versions_as_one_stalls_the_preset_that_asks_it(self, metrics, stalls):
+        rollout = new(metrics=metrics)
+
+        decision = decided(rollout, world(rollout, capabilities=replace(CAN_MIRROR, one_cluster=True)))
+
+        assert isinstance(decision.verb, Stall) is stalls
+        assert not stalls or conditions(decision)["Stalled"] == ("True", "VersionsNotToldApart")
 
     @pytest.mark.parametrize(
         ("seen", "reason"),

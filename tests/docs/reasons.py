@@ -23,7 +23,7 @@ _SAID_BY = {
     "_Statement": 2,
 }
 _CAMEL = re.compile(r"(?:[A-Z][a-z0-9]+)+")
-# The two calls whose reason is put together: f"{what}NotReady", and the constants of core.gates.
+# The two calls whose reason is put together: f"{what}NotReady", and the constants of core.counts.
 _PUT_TOGETHER = frozenset({"BaselineNotReady", "CandidateNotReady", "BaselineAlsoFailing", "Catastrophe"})
 
 

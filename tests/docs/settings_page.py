@@ -6,6 +6,7 @@ from typing import Any
 
 from modelrollout.api.fields import render_duration
 from modelrollout.metrics.config import SourceConfig
+from modelrollout.metrics.webhooks import WebhookConfig
 from modelrollout.wiring.settings import Settings
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -26,6 +27,11 @@ def settings_table() -> str:
 def sources_table() -> str:
     """Return the table of a metrics source's fields, named as JSON has them."""
     return _HEAD.format("field") + "\n".join(_source_rows(SourceConfig))
+
+
+def webhooks_table() -> str:
+    """Return the table of an allowed judge's fields, named as JSON has them."""
+    return _HEAD.format("field") + "\n".join(_source_rows(WebhookConfig))
 
 
 def _source_rows(model: type[BaseModel]) -> list[str]:
@@ -51,4 +57,4 @@ def _printed(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    print(f"{settings_table()}\n\n{sources_table()}")
+    print(f"{settings_table()}\n\n{sources_table()}\n\n{webhooks_table()}")

@@ -22,7 +22,7 @@ from local.cluster import LocalCluster
 from tests.api.manifests import good
 from tests.docs.pages import PAGES, TOP, Page, page
 from tests.docs.reasons import reasons
-from tests.docs.settings_page import settings_table, sources_table
+from tests.docs.settings_page import settings_table, sources_table, webhooks_table
 from tests.support.chart import install_crds
 
 KIND = page("docs/modelrollout.md")
@@ -94,6 +94,7 @@ def test_every_setting_is_explained_as_the_models_do():
 
     assert settings_table() in text
     assert sources_table() in text
+    assert webhooks_table() in text
 
 
 def test_every_metric_of_the_operators_own_is_named():

@@ -198,7 +198,7 @@ class Stage:
         store = Store()
         queue = WorkQueue(group_of=store.namespace_of, most=most_of_a_namespace(workers))
         drivers = Drivers(http_route=self.driver, grpc_route=self.driver, traefik_service=self.driver)
-        outbox = Outbox(self.api)
+        outbox = Outbox(self.api, lambda: queue.is_behind)
         engine = Engine(
             store=store,
             queue=queue,

@@ -25,7 +25,7 @@ class Standby:
         self.queue = WorkQueue()
         store = Store()
         drivers = Drivers(http_route=stage.driver, grpc_route=stage.driver, traefik_service=stage.driver)
-        outbox = Outbox(stage.api)
+        outbox = Outbox(stage.api, lambda: self.queue.is_behind)
         self.engine = Engine(
             store=store,
             queue=self.queue,

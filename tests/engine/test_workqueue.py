@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelrollout.engine.worker import URGENT_WORKERS, most_of_a_namespace
-from modelrollout.engine.workqueue import ALL_LANES, URGENT_ONLY, Lane, WorkQueue
+from modelrollout.engine.workqueue import AFTERWARDS_ONLY, ALL_LANES, URGENT_ONLY, Lane, WorkQueue
 
 from tests.support.virtual_time import VirtualTimeLoop
 
@@ -378,6 +378,25 @@ async def _end(getters):
     for getter in getters:
         getter.cancel()
     await asyncio.wait(getters)
+
+
+class TestBehind:
+    async def test_a_queue_is_behind_while_a_key_waits_that_nobody_takes(self):
+        queue = WorkQueue()
+        queue.add("a")
+        assert queue.is_behind
+
+        queue.done(await queue.get())
+
+        assert not queue.is_behind
+
+    async def test_what_is_for_afterwards_puts_no_queue_behind(self):
+        queue = WorkQueue()
+
+        queue.add("a", Lane.AFTER)
+
+        assert not queue.is_behind
+        assert await queue.get(AFTERWARDS_ONLY) == "a"
 
 
 class TestGroups:

@@ -5,9 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from modelrollout.api.fields import NONE, Percent
 from modelrollout.api.gates import Gate
 from modelrollout.api.metrics import Metrics
-from modelrollout.core.evidence import Question, Track
+from modelrollout.core.evidence import Question, Standing, Track
+from modelrollout.core.traffic import Shares
 
 TRAEFIK = Metrics(preset="traefik")
 CUSTOM = Metrics.model_validate({
@@ -19,9 +21,20 @@ CUSTOM = Metrics.model_validate({
         "versionLabel": {"name": "service"},
     },
 })  # fmt: skip
+STANDING = Standing("fraud", 3, "canary", 1, Shares(Percent(500), NONE))
 ERRORS: dict[str, Any] = {"name": "errors", "errorRate": {"max": "1%"}}
 COMPARED: dict[str, Any] = {"name": "errors", "errorRate": {"max": "1%", "maxIncrease": "25%"}}
 LATENCY: dict[str, Any] = {"name": "latency", "latency": {"threshold": "300ms", "maxAbove": "5%"}}
+LOAD: dict[str, Any] = {"name": "load", "throughput": {"maxDecrease": "20%"}}
+SCORES: dict[str, Any] = {"name": "scores", "drift": {"histogram": {"metric": "model_score"}}}
+DISAGREEMENT: dict[str, Any] = {
+    "name": "disagreement",
+    "ratio": {
+        "bad": {"metric": "answers_total", "matchers": [{"label": "code", "value": 'differs"}'}]},
+        "total": {"metric": "answers_total"},
+        "maxIncrease": "25%",
+    },
+}
 
 
 def value(query: str) -> dict[str, Any]:
@@ -42,5 +55,6 @@ def question(gate: Mapping[str, Any] = ERRORS, **changed: Any) -> Question:
         since=until - timedelta(minutes=5),
         until=until,
         freshness=timedelta(minutes=1),
+        at=STANDING,
     )
     return replace(asked, **changed)

@@ -13,7 +13,7 @@ from modelrollout.metrics.queries import Matcher, Selector
 
 _OPS = {"=": str(promql_parser.MatchOp.Equal), "!=": str(promql_parser.MatchOp.NotEqual)}
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=256)
-_INJECTIONS = (
+INJECTIONS = (
     'a"}[5m])) * 0 # ',
     'x",namespace=~".+',
     "a\\",
@@ -56,7 +56,7 @@ def matchers_of(selector: Any) -> set[tuple[str, str, str]]:
 
 
 @settings(deadline=None)
-@given(values=st.lists(st.one_of(_TEXT, st.sampled_from(_INJECTIONS)), max_size=4), equal=st.booleans())
+@given(values=st.lists(st.one_of(_TEXT, st.sampled_from(INJECTIONS)), max_size=4), equal=st.booleans())
 def test_every_query_holds_exactly_the_matchers_that_were_given(values: list[str], equal: bool) -> None:
     op: queries.Op = "=" if equal else "!="
     selector = Selector("err_total", tuple(Matcher(f"l{n}", op, text) for n, text in enumerate(values)))
@@ -66,6 +66,7 @@ def test_every_query_holds_exactly_the_matchers_that_were_given(values: list[str
         queries.count(selector, window),
         queries.age(selector),
         queries.bounds(selector, window),
+        queries.buckets(selector, window),
         queries.coverage(selector, window, timedelta(minutes=1)),
         queries.over_minutes("sum", queries.square_share(*[queries.each_minute(selector)] * 2), window),
     ):

@@ -10,7 +10,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from modelrollout.api.gates import Gate
 from modelrollout.api.metrics import Metrics
-from modelrollout.core.evidence import Answer, Before, Counted, Gap, Measured, Minutes, NoData, Unknown
+from modelrollout.core.evidence import (
+    Answer,
+    Before,
+    Counted,
+    Distributed,
+    Gap,
+    Measured,
+    Minutes,
+    NoData,
+    Track,
+    Unknown,
+)
 from modelrollout.core.stats import Counts
 from modelrollout.metrics import queries
 from modelrollout.metrics.answers import Found
@@ -22,7 +33,7 @@ from modelrollout.metrics.sources import Sources
 
 from local.cluster import LocalCluster
 from local.process import wait_until
-from tests.metrics.builders import ERRORS, LATENCY, question, track, value
+from tests.metrics.builders import ERRORS, LATENCY, LOAD, question, track, value
 from tests.metrics.conftest import Calls, now
 from tests.metrics.exporter import Exporter, Points, exporting, query, tell, told
 
@@ -172,10 +183,14 @@ def is_there(cluster: LocalCluster, test_name: str) -> bool:
     return bool(query(cluster, f'events_total{{test="{test_name}"}}'))
 
 
-async def ask(source: Sources, end: float, gate: Mapping[str, object], metrics: Metrics) -> Answer:
+async def ask(
+    source: Sources, end: float, gate: Mapping[str, object], metrics: Metrics, baseline: Track | None = None
+) -> Answer:
     until = datetime.fromtimestamp(end, UTC)
     since = until - timedelta(seconds=WINDOW)
-    return await source.measure(question(gate, metrics=metrics, candidate=track("fraud-v2"), since=since, until=until))
+    return await source.measure(
+        question(gate, metrics=metrics, candidate=track("fraud-v2"), baseline=baseline, since=since, until=until)
+    )
 
 
 def metrics_of(test_name: str) -> Metrics:
@@ -218,6 +233,58 @@ async def test_slow_requests_are_found_whichever_way_a_bound_is_spelled(
     assert isinstance(answer, NoData)
     assert answer.reason is Unknown.NO_BUCKET
     assert "it has 1s:" in answer.message
+
+
+async def test_a_ratio_is_counted_from_two_counters_of_ones_own(
+    cluster: LocalCluster, source: Sources, exporter: Exporter, test_name: str, end: float
+) -> None:
+    tell(cluster, exporter, test_name, {
+        'answers_total{service="fraud-v2",agrees="true"}': rising(end - 150, end, 100, 10),
+        'answers_total{service="fraud-v2",agrees="false"}': rising(end - 15, end, 3, 0),
+        'answers_total{service="fraud-v1",agrees="true"}': rising(end - 150, end, 400, 10),
+        'answers_total{service="fraud-v1",agrees="false"}': rising(end - 150, end, 20, 0),
+    })  # fmt: skip
+    mine = {"label": "test", "value": test_name}
+    bad = {"metric": "answers_total", "matchers": [mine, {"label": "agrees", "op": "!=", "value": "true"}]}
+    total = {"metric": "answers_total", "matchers": [mine]}
+    gate = {"name": "disagreement", "ratio": {"bad": bad, "total": total, "maxIncrease": "25%"}}
+
+    answer = await ask(source, end, gate, metrics_of(test_name), baseline=track("fraud-v1"))
+
+    assert answer == Counted(Counts(203, 3), Counts(520, 20))
+
+
+async def test_throughput_counts_the_requests_of_both_versions(
+    cluster: LocalCluster, source: Sources, exporter: Exporter, test_name: str, end: float
+) -> None:
+    tell(cluster, exporter, test_name, {
+        'events_total{service="fraud-v2",code="200"}': rising(end - 150, end, 100, 10),
+        'events_total{service="fraud-v2",code="500"}': rising(end - 15, end, 3, 0),
+        'events_total{service="fraud-v1",code="200"}': rising(end - 150, end, 400, 10),
+    })  # fmt: skip
+
+    answer = await ask(source, end, LOAD, metrics_of(test_name), track("fraud-v1"))
+
+    assert answer == Counted(Counts(203, 0), Counts(500, 0))
+
+
+async def test_the_buckets_of_a_histogram_are_counted_for_both_versions(
+    cluster: LocalCluster, source: Sources, exporter: Exporter, test_name: str, end: float
+) -> None:
+    def version(service: str, *counts: int) -> dict[str, Points]:
+        bounds = dict(zip(("0.1", "0.5", "+Inf"), counts, strict=True))
+        series = {f'score_bucket{{service="{service}",le="{le}"}}': count for le, count in bounds.items()}
+        series[f'score_count{{service="{service}"}}'] = counts[-1]
+        return {name: rising(end - 60, end, count, 0) for name, count in series.items()}
+
+    tell(cluster, exporter, test_name, {**version("fraud-v2", 10, 40, 100), **version("fraud-v1", 300, 500, 900)})
+    only = {"metric": "score", "matchers": [{"label": "test", "value": test_name}]}
+
+    answer = await ask(
+        source, end, {"name": "scores", "drift": {"histogram": only}}, metrics_of(test_name), track("fraud-v1")
+    )
+
+    assert answer == Distributed((10, 30, 60), (300, 200, 400))
 
 
 async def test_row_35_a_source_that_scrapes_no_more_is_stale(
@@ -329,6 +396,19 @@ async def test_a_value_is_one_number_or_unknown(
 
     got = answer.value if isinstance(answer, Measured) else answer.reason if isinstance(answer, NoData) else None
     assert got == found
+
+
+async def test_a_value_is_measured_for_both_versions(
+    cluster: LocalCluster, source: Sources, exporter: Exporter, test_name: str, end: float
+) -> None:
+    tell(cluster, exporter, test_name, {
+        'gauge{service="fraud-v1",version="2026.10.4+a"}': [(end, 0.25)],
+        'gauge{service="fraud-v2",version="2026.11.2"}': [(end, 0.75)],
+    })  # fmt: skip
+    gate = value(f'avg(gauge{{test="{test_name}",service="$service",version=~"$version"}})')
+    baseline = track("fraud-v1", version="2026.10.4+a")
+
+    assert await ask(source, end, gate, metrics_of(test_name), baseline) == Measured(0.75, 0.25)
 
 
 async def test_prometheus_down_is_unreachable_and_its_counts_are_there_when_it_is_back(

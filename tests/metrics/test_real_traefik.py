@@ -13,7 +13,7 @@ from modelrollout.metrics.sources import Sources
 
 from local.cluster import LocalCluster
 from local.serving import ModelServer
-from tests.metrics.builders import COMPARED, TRAEFIK, track
+from tests.metrics.builders import COMPARED, STANDING, TRAEFIK, track
 from tests.metrics.conftest import Calls, now
 
 pytestmark = pytest.mark.cluster
@@ -52,6 +52,7 @@ async def settled(source: Sources, namespace: str, kind: str, gate: dict[str, An
                 since=until - timedelta(minutes=5),
                 until=until,
                 freshness=timedelta(minutes=1),
+                at=STANDING,
             )
         )
         if until > deadline or (isinstance(answer, Counted) and answer.candidate == wanted):

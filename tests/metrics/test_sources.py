@@ -15,7 +15,18 @@ from modelrollout.core.traffic import Blocked
 from modelrollout.metrics.config import SourceConfig
 from modelrollout.metrics.sources import Sources
 
-from tests.metrics.builders import COMPARED, CUSTOM, ERRORS, LATENCY, TRAEFIK, question, track, value
+from tests.metrics.builders import (
+    COMPARED,
+    CUSTOM,
+    DISAGREEMENT,
+    ERRORS,
+    LATENCY,
+    LOAD,
+    TRAEFIK,
+    question,
+    track,
+    value,
+)
 from tests.metrics.conftest import Calls, now
 from tests.metrics.scripted import Say, Scripted, scalar, vector
 
@@ -141,6 +152,64 @@ async def test_stale_samples_are_not_judged(sources: Sources, scripted: Scripted
     assert sentence in found.message
 
 
+async def test_throughput_counts_the_requests_of_both_versions_once(sources: Sources, scripted: Scripted) -> None:
+    scripted.on('service="fraud-v1"', lambda: vector("4000"))
+
+    answer = await sources.measure(question(LOAD, baseline=BASELINE))
+
+    assert answer == Counted(Counts(300, 0), Counts(4000, 0))
+    assert len(scripted.queries) == 4  # the clock, the age, and one count each
+
+
+async def test_throughput_without_requests_of_the_candidate_is_no_data(sources: Sources, scripted: Scripted) -> None:
+    scripted.on("", vector)
+
+    answer = await sources.measure(question(LOAD))
+
+    assert isinstance(answer, NoData)
+    assert answer.reason is Unknown.NO_DATA
+
+
+async def test_a_ratio_counts_two_counters_of_ones_own_for_both_versions(sources: Sources, scripted: Scripted) -> None:
+    scripted.on('answers_total{service="fraud-v1"', lambda: vector("4000"))
+    scripted.on('answers_total{service="fraud-v1",code=', lambda: vector("40"))
+
+    answer = await sources.measure(question(DISAGREEMENT, baseline=BASELINE))
+
+    assert answer == Counted(Counts(300, 3), Counts(4000, 40))
+    assert not any("model_requests_total" in query for query in scripted.queries)
+    assert any('answers_total{service="fraud-v2",code="differs\\"}"}' in query for query in scripted.queries)
+
+
+async def test_a_ratio_tells_versions_apart_by_a_label_of_its_own(sources: Sources, scripted: Scripted) -> None:
+    gate = {"name": "r", "ratio": {**DISAGREEMENT["ratio"], "versionLabel": {"name": "model", "holds": "Version"}}}
+
+    await sources.measure(question(gate, metrics=TRAEFIK))
+
+    assert any('answers_total{model="2026.11.2"}' in query for query in scripted.queries)
+
+
+async def test_a_ratio_is_read_from_the_rollouts_own_namespace(scripted: Scripted, calls: Calls) -> None:
+    sources = Sources({"default": SourceConfig(url=scripted.url, namespace_label="namespace")}, now, calls)
+
+    await sources.measure(question(DISAGREEMENT, baseline=BASELINE))
+
+    asked = [query for query in scripted.queries if "answers_total" in query]
+    assert asked
+    assert all(query.count("answers_total{") == query.count('answers_total{namespace="models",') for query in asked)
+    await sources.close()
+
+
+async def test_more_bad_events_than_events_are_no_ratio(sources: Sources, scripted: Scripted) -> None:
+    scripted.on("code=", lambda: vector("400"))
+
+    answer = await sources.measure(question(DISAGREEMENT))
+
+    assert isinstance(answer, NoData)
+    assert answer.reason is Unknown.MALFORMED
+    assert "counts 400 bad events of the candidate among 300 requests" in answer.message
+
+
 @pytest.mark.parametrize(("skew", "side"), [(31, "ahead of"), (-31, "behind")])
 async def test_row_45_clocks_that_differ_make_windows_that_do_not_meet(
     sources: Sources, scripted: Scripted, skew: int, side: str
@@ -184,6 +253,35 @@ async def test_a_value_is_the_one_number_of_its_query(
         answer.value if isinstance(answer, Measured) else answer.reason if isinstance(answer, NoData) else 0
     ) == found
     assert sorted(scripted.queries) == ["avg(score)", "time()"]
+
+
+async def test_a_query_that_names_the_version_is_asked_for_both(sources: Sources, scripted: Scripted) -> None:
+    scripted.on('score{service="fraud-v1"}', lambda: vector("0.5"))
+    scripted.on('score{service="fraud-v2"}', lambda: vector("0.75"))
+
+    answer = await sources.measure(question(value('score{service="$service"}'), baseline=BASELINE))
+
+    assert answer == Measured(0.75, 0.5)
+
+
+async def test_a_query_that_names_no_version_is_asked_once(sources: Sources, scripted: Scripted) -> None:
+    scripted.on("score", lambda: vector("0.75"))
+
+    answer = await sources.measure(question(value('score{namespace="$namespace"}'), baseline=BASELINE))
+
+    assert answer == Measured(0.75)
+    assert sorted(scripted.queries) == ['score{namespace="models"}', "time()"]
+
+
+async def test_a_baseline_without_a_value_is_said_beside_the_candidates(sources: Sources, scripted: Scripted) -> None:
+    scripted.on('score{service="fraud-v1"}', vector)
+    scripted.on('score{service="fraud-v2"}', lambda: vector("0.75"))
+
+    answer = await sources.measure(question(value('score{service="$service"}'), baseline=BASELINE))
+
+    assert isinstance(answer, Measured)
+    assert isinstance(answer.baseline, NoData)
+    assert answer.baseline.reason is Unknown.NO_DATA
 
 
 @pytest.mark.parametrize("gate", [ERRORS, LATENCY, value("avg(score)")])
@@ -331,6 +429,16 @@ def test_what_can_be_judged_is_not_blocked(sources: Sources) -> None:
         pytest.param(custom(duration=None), LATENCY, "MetricNotNamed", "spec.metrics.custom.duration", id="no histogram"),
         pytest.param(Metrics(source="closed", preset="traefik"), value("x"), "RawQueriesOff", "ask the administrator",
                      id="a query where none is allowed"),
+        pytest.param(Metrics(preset="kserve"), ERRORS, "MetricNotExported", "which preset kserve does not have. KServe's Python"
+                     " server has no counter of errors. Take", id="a server without errors"),
+        pytest.param(Metrics(preset="triton"), LATENCY, "MetricNotExported", "a histogram of request durations, which preset"
+                     " triton does not have. Triton exports sums", id="a server without a histogram"),
+        pytest.param(Metrics.model_validate({"preset": "vllm", "versionLabel": {"name": "engine"}}), ERRORS,
+                     "VersionsNotToldApart", "name another as versionLabel", id="a label that both versions share"),
+        pytest.param(TRAEFIK, DISAGREEMENT, "BadMetrics", "give the gate a versionLabel", id="a ratio that tells nothing apart"),
+        pytest.param(TRAEFIK, value("x{a=$service}"), "BadMetrics", "in quotes", id="a placeholder that is no text"),
+        pytest.param(TRAEFIK, {"name": "s", "value": {"query": "x # $service", "maxIncrease": "1%"}}, "BadMetrics",
+                     "names no version", id="a comparison of a query with itself"),
         pytest.param(custom(requests={"metric": "sum(x)"}), ERRORS, "BadMetrics", "no metric name", id="a metric's name"),
         pytest.param(custom(versionLabel={"name": "__name__"}), ERRORS, "BadMetrics", "no label", id="a label's name"),
     ],

@@ -155,7 +155,7 @@ def bench(
 async def test_it_can_mirror_a_percentage_by_the_name_of_its_controller(bench: Bench) -> None:
     found = await bench.driver.capabilities(bench.place("capable.test"))
 
-    assert found == Capabilities(mirror=True, mirror_percent=True, fractional_mirror=True)
+    assert found == Capabilities(mirror=True, mirror_percent=True, fractional_mirror=True, one_cluster=True)
     assert not bench.cluster.api.call("GET", "/apis/gateway.networking.k8s.io/v1/gatewayclasses/envoy")["status"].get(
         "supportedFeatures"
     )

@@ -53,6 +53,7 @@ async def test_a_gateway_mirrors_only_where_that_is_known(
 
     assert isinstance(found, Capabilities)
     assert (found.mirror, found.mirror_percent, found.fractional_mirror) == (mirror, percent, percent)
+    assert found.one_cluster is controller.startswith("gateway.envoyproxy.io")
     assert bool(found.remedy) is not percent
 
 

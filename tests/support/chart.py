@@ -16,13 +16,18 @@ from local.traefik import is_served
 TOP = Path(__file__).parents[2]
 CHART = TOP / "charts" / "modelrollout"
 RBAC_KINDS = frozenset({"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"})
+POLICY_KINDS = frozenset(
+    f"{kind}AdmissionPolicy{part}" for kind in ("Validating", "Mutating") for part in ("", "Binding")
+)
 Values = Mapping[str, Any]
 
 
 def render(
-    cluster: LocalCluster, values: Values, namespace: str, release: str = "modelrollout"
+    cluster: LocalCluster, values: Values, namespace: str, release: str = "modelrollout", *, kubernetes: str = ""
 ) -> list[dict[str, Any]]:
     """Return the chart's objects, CRDs aside, as helm renders them with these values.
+
+    They are for this cluster's version of Kubernetes, unless another is given.
 
     Raises:
         CommandFailed: the values' schema or a template refuses them.
@@ -31,7 +36,7 @@ def render(
         json.dump(values, file)
         file.flush()
         # A helm that was built from its Go module knows no version of Kubernetes by itself.
-        version = cluster.api.call("GET", "/version")["gitVersion"]
+        version = kubernetes or cluster.api.call("GET", "/version")["gitVersion"]
         text = cluster.helm(
             "template", release, str(CHART), "--namespace", namespace, "--values", file.name, "--kube-version", version
         )
@@ -49,14 +54,15 @@ def install_crds(cluster: LocalCluster) -> None:
 def install_rbac(
     cluster: LocalCluster, namespace: str, release: str | None = None, values: Values | None = None
 ) -> tuple[str, str]:
-    """Apply the chart without its Deployment; return namespace and name of the operator's ServiceAccount.
+    """Apply the chart's rights and policies; return namespace and name of the operator's ServiceAccount.
 
-    The release is called as the namespace by default, so that cluster-wide names of two tests do not meet.
+    The release is called as the namespace by default, so that cluster-wide names of two tests do not meet. Policies are
+    left out where the values name no namespaces: those of the whole cluster would bind other tests' operators.
     """
     install_crds(cluster)
-    objects = [
-        one for one in render(cluster, values or {}, namespace, release or namespace) if one["kind"] in RBAC_KINDS
-    ]
+    values = values or {}
+    kinds = RBAC_KINDS | (POLICY_KINDS if values.get("namespaces") else frozenset())
+    objects = [one for one in render(cluster, values, namespace, release or namespace) if one["kind"] in kinds]
     cluster.apply(objects)
     account = next(one for one in objects if one["kind"] == "ServiceAccount")
     return namespace, account["metadata"]["name"]

@@ -6,7 +6,7 @@ merge patches, and who owns which field of `spec`. Reads hand out copies; each c
 
 import pickle
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from modelrollout.api.versions import ServiceRef, Workload
@@ -120,8 +120,14 @@ class FakeApi:
             return Endpoints.NO_PORT
         return Endpoints.READY if ready else Endpoints.NONE_READY
 
+    def ready_replicas(self, namespace: str, service: ServiceRef) -> int | None:
+        return self._backends.get((namespace, service.name), (0, 0))[1]
+
     def clock_skew(self) -> timedelta | None:
         return self.skew()
+
+    def names_bound_since(self) -> datetime | None:
+        return None
 
     async def workload_problem(self, namespace: str, workload: Workload) -> str | None:
         with self._call("get", "workloads", namespace, workload.name):

@@ -7,14 +7,16 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from local.api import ApiRefused
 from local.cluster import LocalCluster
 from local.load import Load
 from local.process import Process, wait_until
 from local.serving import ModelServer
-from tests.support.chart import install_rbac
+from tests.support.people import People, Person
 
 TOP = Path(__file__).parents[2]
 GROUP = "modelrollout.dev/v1alpha1"
@@ -39,6 +41,8 @@ class Scene:
     models: dict[str, ModelServer] = field(default_factory=dict)
     loads: list[Load] = field(default_factory=list)
     operator: Process = field(init=False)
+    people: People = field(init=False)
+    _backup: Person = field(init=False)
     seen: list[tuple[str, str, int]] = field(default_factory=list)
 
     @property
@@ -51,10 +55,17 @@ class Scene:
             service = f"fraud-{version}"
             self.models[version] = self.cluster.model(self.namespace, service, version=version)
 
-    def start_operator(self, *arguments: str) -> None:
-        """Start the operator under the ServiceAccount and RBAC that the chart renders for this namespace."""
-        account = install_rbac(self.cluster, self.namespace, values={"namespaces": [self.namespace]})
-        kubeconfig = self.cluster.kubeconfig_for(self.cluster.token(*account), f"operator-{self.namespace}")
+    def start_operator(self, *arguments: str, binds_names: bool = True) -> None:
+        """Start the operator under the rights and policies that the chart renders for this namespace.
+
+        Without `binds_names` as on a cluster that has no such policies; those of an earlier start are taken away.
+        """
+        backup = f"system:serviceaccount:{self.namespace}:backup"
+        admission = {"exempt": [backup]} if binds_names else {"validating": False, "mutating": False}
+        self.people = People(self.cluster, self.namespace, admission=admission)
+        if not binds_names:
+            self.people.wait_until_unbound("fraud")
+        self._backup = self.people.new("backup", "oncall")
         url = self.source_url or self.cluster.prometheus.url
         environment = {
             "PYTHONPATH": str(TOP / "operator"),
@@ -64,8 +75,9 @@ class Scene:
             "MODELROLLOUT_STATUS_REFRESH": "1s",
             "MODELROLLOUT_RAW_QUERIES": "true",
             "MODELROLLOUT_LISTEN": f"{self._address}:8080",
+            "MODELROLLOUT_ADMISSION_POLICY": f"{self.people.release}-commands" if binds_names else "",
         }
-        argv = [sys.executable, "-m", "modelrollout", f"--kubeconfig={kubeconfig}", *arguments]
+        argv = [sys.executable, "-m", "modelrollout", f"--kubeconfig={self.people.operator.kubeconfig}", *arguments]
         self.operator = self.cluster.spawn(f"operator-{self.namespace}", argv, env=environment)
 
     @property
@@ -170,12 +182,28 @@ class Scene:
         return time.time()
 
     def write_status(self, status: dict[str, Any]) -> None:
-        """Merge something into status as a person may."""
+        """Merge something into status as a person may: with the policies, commands and `phase: RollingBack`."""
         self.patch(f"{self.path}/status", {"status": status})
 
+    def forge_status(self, status: dict[str, Any], name: str = "fraud") -> None:
+        """Merge something into status that no person may write: as a backup that brings an old one back may."""
+        self._backup.write(status, name)
+
     def patch(self, path: str, body: dict[str, Any]) -> None:
-        """Merge a body into an object, as the administrator."""
-        self.cluster.api.call("PATCH", path, body, content_type="application/merge-patch+json")
+        """Merge a body into an object, as the administrator.
+
+        For seconds after its CRD came, the API server cannot fill names in and answers 503: then once more.
+        """
+        end = time.monotonic() + PATIENCE.total_seconds()
+        while True:
+            try:
+                self.cluster.api.call("PATCH", path, body, content_type="application/merge-patch+json")
+            except ApiRefused as error:
+                if error.status != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > end:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
 
     def until(self, what: str, holds: Callable[[dict[str, Any]], bool], within: timedelta = PATIENCE) -> dict[str, Any]:
         """Return status once `holds` says so of it, noting every step on the way; fail with the last one."""

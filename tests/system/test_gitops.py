@@ -77,3 +77,34 @@ def test_a_server_side_apply_that_asks_is_refused_and_disturbs_nothing(scene: Sc
 
     assert weights(scene) == [50, 50]
     assert condition(scene.status(), "Held")[0] == "False"
+
+
+def test_a_rollout_in_git_is_applied_again_by_everybody_and_never_restarts_conflicts_or_drifts(scene: Scene):
+    manifest = scene.rollout(traffic=scene.route_by_leaf(), stages=CANARY_FOR_EVER)
+    text = yaml.safe_dump(manifest)
+    scene.cluster.kubectl("apply", "-f", "-", input=text)
+    before = scene.until_step("canary")
+    spec = scene.get()["spec"]
+
+    for arguments in (
+        [],
+        ["--server-side", "--field-manager=argocd-controller"],
+        ["--server-side", "--field-manager=kustomize-controller"],
+        ["--server-side", "--field-manager=argocd-controller"],
+        [],
+        ["--server-side"],
+    ):
+        scene.cluster.kubectl("apply", *arguments, "-f", "-", input=text)
+        # It exits with 1 where anything would change.
+        scene.cluster.kubectl("diff", *arguments, "-f", "-", input=text)
+    scene.ask(hold={"reason": "look"})
+    scene.until_condition("Held", "True", "HeldByPerson")
+    scene.cluster.kubectl("diff", "-f", "-", input=text)
+
+    after = scene.get()
+    assert after["spec"] == spec == manifest["spec"]
+    assert after["metadata"]["generation"] == 1
+    assert not {"finalizers", "ownerReferences", "labels"} & after["metadata"].keys()
+    attempt = after["status"]["attempt"]
+    for field in ("number", "startedAt", "stepStartedAt", "appliedAt"):
+        assert attempt[field] == before["attempt"][field], field

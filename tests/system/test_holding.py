@@ -142,7 +142,7 @@ def test_a_persons_hold_lasts_until_resume(scene: Scene):
     scene.load()
     scene.until_step("shadow")
 
-    scene.ask(hold={"reason": "month end", "requestedBy": "ada"})
+    scene.ask(hold={"reason": "month end", "requestedBy": "admin"})
     status = scene.until_condition("Held", "True", "HeldByPerson")
     assert "month end" in condition(status, "Held")[2]
     scene.ask(resume={})

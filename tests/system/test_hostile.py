@@ -18,11 +18,10 @@ pytestmark = pytest.mark.cluster
 
 WANTED = [(Size.LARGEST, 0), (Size.LARGEST, 1), (Size.SMALLEST, 0), *((Size.ANY, seed) for seed in range(20))]
 QUIET_SECONDS = 10
-MERGE = "application/merge-patch+json"
 
 
 def create_all(scene: Scene) -> list[str]:
-    """Create hostile rollouts, some of them twice: as they are, and with a status that a person has written."""
+    """Create hostile rollouts, some of them twice: as they are, and with a status that nobody has written like this."""
     names: list[str] = []
     for size, seed in WANTED:
         made = manifests.manifest(seed, size, namespace=scene.namespace, name=f"h{len(names)}")
@@ -32,11 +31,10 @@ def create_all(scene: Scene) -> list[str]:
         collection = scene.path.rpartition("/")[0]
         scene.cluster.api.call("POST", collection, made)
         names.append(made["metadata"]["name"])
-        status = {"status": manifests.status(seed, size)}
         with contextlib.suppress(
             ApiRefused
         ):  # The operator may have written in between: then it is merged all the same.
-            scene.cluster.api.call("PATCH", f"{collection}/{names[-1]}/status", status, content_type=MERGE)
+            scene.forge_status(manifests.status(seed, size), names[-1])
     return names
 
 

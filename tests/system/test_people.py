@@ -1,12 +1,10 @@
 """What people may do, and that nothing they write is lost or brings it down."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from local.cluster import CommandFailed
-from tests.support.chart import render
 from tests.support.scene import STAGES, Scene
 
 pytestmark = pytest.mark.cluster
@@ -18,8 +16,9 @@ RACES = 1000
 def test_the_on_call_role_can_roll_back_and_change_nothing_else(scene: Scene):
     scene.apply(scene.rollout(traffic=scene.route_by_leaf(), stages=CANARY_FOR_EVER))
     scene.until_step("canary")
+    scene.people.wait_until_filled_in("fraud")
     before = scene.get()
-    kubeconfig = _on_call(scene)
+    kubeconfig = scene.people.new("ada", "oncall").kubeconfig
     patch = json.dumps({"status": {"control": {"rollback": {"reason": "p99"}}}})
     fraud = ("mr", "fraud", "-n", scene.namespace)
 
@@ -39,15 +38,59 @@ def test_the_on_call_role_can_roll_back_and_change_nothing_else(scene: Scene):
     assert "fraud" in scene.cluster.kubectl("get", *fraud, kubeconfig=kubeconfig)
 
 
+def test_a_command_bears_the_name_of_who_gave_it_and_the_word_of_admission(scene: Scene):
+    scene.apply(scene.rollout(traffic=scene.route_by_leaf(), stages=CANARY_FOR_EVER))
+    scene.people.wait_until_filled_in("fraud")
+    scene.until_step("canary")
+    ada = scene.people.new("ada", "oncall")
+    scene.ask(hold={"reason": "look first"})
+    scene.until_condition("Held", "True", "HeldByPerson")
+    # What was written in the policy's first seconds does not count as verified.
+    scene.until("verified", lambda _: _is_verified_hold(scene))
+
+    ada.write({"phase": "RollingBack"}, "fraud")
+    status = scene.until_phase("RolledBack")
+
+    rolled_back = status["commands"][-1]
+    assert (rolled_back["command"], rolled_back["requestedBy"], rolled_back["verified"]) == ("rollback", ada.user, True)
+    message = f"{ada.user} asked for it: phase: RollingBack was written"
+    assert status["attempt"]["rollback"]["message"] == message
+    assert any(reason == "RollingBack" and message in note for reason, note in scene.events())
+
+
+def test_without_the_policy_a_name_is_noted_as_unverified_with_the_client(scene: Scene):
+    scene.apply(scene.rollout(traffic=scene.route_by_leaf(), stages=CANARY_FOR_EVER))
+    scene.until_step("canary")
+    scene.operator.stop()
+    scene.start_operator(binds_names=False)
+    patch = json.dumps({"status": {"control": {"rollback": {"reason": "p99", "requestedBy": "boss"}}}})
+
+    scene.cluster.kubectl(
+        "patch", "mr", "fraud", "-n", scene.namespace, "--subresource=status", "--type=merge", "-p", patch
+    )
+    status = scene.until_phase("RolledBack")
+
+    assert status["attempt"]["rollback"]["message"] == "boss (unverified, by way of kubectl-patch) asked for it: p99"
+    found = status["commands"][-1]
+    assert (found["requestedBy"], found["verified"], found["manager"]) == ("boss", False, "kubectl-patch")
+
+
+def _is_verified_hold(scene: Scene) -> bool:
+    if "control" not in scene.status():
+        scene.ask(hold={"reason": "look first"})
+    commands = scene.status().get("commands", [])
+    return bool(commands) and commands[-1]["verified"] and commands[-1]["requestedBy"] == "admin"
+
+
 def test_garbage_in_status_is_dropped_and_said(scene: Scene):
     scene.apply(scene.rollout(traffic=scene.route_by_leaf(), stages=CANARY_FOR_EVER))
     scene.until_step("canary")
     attempt = scene.status()["attempt"]
 
     # What the schema lets through: a time that is no time to us, a stage that is not in the plan.
-    scene.write_status({"held": {"since": "0000-01-01T00:00:00Z"}})
+    scene.forge_status({"held": {"since": "0000-01-01T00:00:00Z"}})
     scene.until("told", lambda s: "held" not in s)
-    scene.write_status({"attempt": {**attempt, "stage": "nowhere", "step": 4000000}})
+    scene.forge_status({"attempt": {**attempt, "stage": "nowhere", "step": 4000000}})
     scene.until_step("canary")
 
     assert scene.operator.running
@@ -60,7 +103,7 @@ def test_a_wiped_status_does_not_take_traffic_away_from_what_serves(scene: Scene
     scene.until_phase("Promoted")
     mark = load.snapshot()
 
-    scene.write_status({"attempt": None, "serving": None, "conditions": None})
+    scene.forge_status({"attempt": None, "serving": None, "conditions": None})
     status = scene.until("again serving v2", lambda s: s.get("serving", {}).get("version") == "v2")
 
     assert status["serving"]["version"] == "v2"
@@ -84,27 +127,3 @@ def test_row_17_of_a_thousand_edits_that_race_the_operators_own_writes_none_is_l
     last = {f"race {number}" for number in range(RACES) if number % 10 in {8, 9}}
     assert last <= handled
     assert "held" not in scene.status()
-
-
-def _on_call(scene: Scene) -> Path:
-    """Return the kubeconfig of a user with the on-call role of the chart and nothing more."""
-    cluster, namespace = scene.cluster, scene.namespace
-    rendered = render(cluster, {"namespaces": [namespace]}, namespace, release=namespace)
-    role = next(one for one in rendered if "oncall" in one["metadata"]["name"] and one["kind"].endswith("Role"))
-    cluster.apply(
-        [
-            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "ada", "namespace": namespace}},
-            {
-                "apiVersion": "rbac.authorization.k8s.io/v1",
-                "kind": "RoleBinding",
-                "metadata": {"name": "ada-on-call", "namespace": namespace},
-                "roleRef": {
-                    "apiGroup": "rbac.authorization.k8s.io",
-                    "kind": role["kind"],
-                    "name": role["metadata"]["name"],
-                },
-                "subjects": [{"kind": "ServiceAccount", "name": "ada", "namespace": namespace}],
-            },
-        ]
-    )
-    return cluster.kubeconfig_for(cluster.token(namespace, "ada"), f"ada-{namespace}")

@@ -56,13 +56,13 @@ def test_a_person_rolls_back_in_every_phase_with_prometheus_down(scene: Scene, p
     scene.until_phase(phase)
     scene.cluster.prometheus.stop()
     try:
-        scene.ask(rollback={"reason": "p99", "requestedBy": "ada"})
+        scene.ask(rollback={"reason": "p99", "requestedBy": "admin"})
         status = scene.until_phase("RolledBack", within=timedelta(seconds=10))
     finally:
         scene.cluster.prometheus.start()
 
     assert status["attempt"]["rollback"]["cause"] == "Manual"
-    assert (status["commands"][-1]["command"], status["commands"][-1]["requestedBy"]) == ("rollback", "ada")
+    assert (status["commands"][-1]["command"], status["commands"][-1]["requestedBy"]) == ("rollback", "admin")
     assert "control" not in status
     assert [s["name"] for s in scene.leaf()["spec"]["weighted"]["services"]] == ["fraud-v1"]
     assert load.stop().errors == 0

@@ -1,5 +1,7 @@
 """Settings that would not do are refused with what to write instead."""
 
+import json
+
 import pytest
 from modelrollout.wiring.settings import Settings
 from pydantic import ValidationError
@@ -18,3 +20,12 @@ from pydantic_settings import CliApp
 def test_a_lease_that_would_not_do_is_refused(arguments: list[str], sentence: str):
     with pytest.raises(ValidationError, match=sentence):
         CliApp.run(Settings, cli_args=arguments)
+
+
+@pytest.mark.parametrize("host", ["https://judge", "Judge", "judge:port", "judge/path", "user@judge", ""])
+def test_a_judge_is_allowed_by_its_host(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("MODELROLLOUT_FREEZE_CONFIG_MAP", "ops/freeze")
+    monkeypatch.setenv("MODELROLLOUT_WEBHOOKS", json.dumps({host: {}}))
+
+    with pytest.raises(ValidationError, match="write a host in lower case"):
+        Settings()

@@ -73,11 +73,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   verbs: [create]
 {{- end -}}
 
-{{/* GatewayClasses have no namespace; the Gateway of a route often stands in one that is not watched. */}}
+{{/* GatewayClasses have no namespace, nor has what binds names to commands; the Gateway of a route often stands in one that is not watched. */}}
 {{- define "modelrollout.clusterRules" -}}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [gatewayclasses]
   verbs: [get, list, watch]
+{{- if include "modelrollout.validates" . }}
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [validatingadmissionpolicies, validatingadmissionpolicybindings]
+  resourceNames: [{{ include "modelrollout.policy" . }}]
+  verbs: [get]
+{{- end }}
 {{- if .Values.namespaces }}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [gateways]
@@ -107,11 +113,47 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if $affinity }}{{ toYaml $affinity }}{{ end -}}
 {{- end -}}
 
-{{/* All that on call needs: kubectl get, wait, and patch or edit with --subresource=status. */}}
-{{- define "modelrollout.onCallRules" -}}
+{{/* Whether the cluster has admission policies that refuse, or that change, and the values want them; else empty. */}}
+{{- define "modelrollout.validates" -}}
+{{- $wanted := toString .Values.admission.validating -}}
+{{- $can := or (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version) (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy") -}}
+{{- if or (eq $wanted "true") (and (eq $wanted "auto") $can) }}yes{{ end -}}
+{{- end -}}
+
+{{- define "modelrollout.mutates" -}}
+{{- $wanted := toString .Values.admission.mutating -}}
+{{- $can := or (semverCompare ">=1.36-0" .Capabilities.KubeVersion.Version) (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy") -}}
+{{- if or (eq $wanted "true") (and (eq $wanted "auto") $can) }}yes{{ end -}}
+{{- end -}}
+
+{{- define "modelrollout.policy" -}}
+{{- include "modelrollout.name" . }}-commands
+{{- end -}}
+
+{{/* The operator as the API server knows it. */}}
+{{- define "modelrollout.user" -}}
+{{- printf "system:serviceaccount:%s:%s" .Release.Namespace (include "modelrollout.serviceAccount" .) -}}
+{{- end -}}
+
+{{/* Where policies hold: in the namespaces that are watched. */}}
+{{- define "modelrollout.watched" -}}
+{{- with .Values.namespaces -}}
+matchResources:
+  namespaceSelector:
+    matchExpressions:
+      - {key: kubernetes.io/metadata.name, operator: In, values: {{ toJson . }}}
+{{- end -}}
+{{- end -}}
+
+{{/* kubectl get, describe, wait; also of records. */}}
+{{- define "modelrollout.viewRules" -}}
 - apiGroups: [modelrollout.dev]
-  resources: [modelrollouts]
+  resources: [modelrollouts, modelrolloutrecords]
   verbs: [get, list, watch]
+{{- end -}}
+
+{{/* kubectl patch and edit with --subresource=status. */}}
+{{- define "modelrollout.commandRules" -}}
 - apiGroups: [modelrollout.dev]
   resources: [modelrollouts/status]
   verbs: [get, patch]
@@ -124,6 +166,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   value: {{ .Values.namespaces | toJson | quote }}
 - name: MODELROLLOUT_METRICS_SOURCES
   value: {{ .Values.metricsSources | toJson | quote }}
+- name: MODELROLLOUT_WEBHOOKS
+  value: {{ .Values.webhooks | toJson | quote }}
 - name: MODELROLLOUT_GATEWAY_MIRROR
   value: {{ $settings.gatewayMirror | toJson | quote }}
 - name: MODELROLLOUT_RAW_QUERIES
@@ -145,6 +189,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- with $settings.workers }}
 - name: MODELROLLOUT_WORKERS
   value: {{ int . | quote }}
+{{- end }}
+{{- if include "modelrollout.validates" . }}
+- name: MODELROLLOUT_ADMISSION_POLICY
+  value: {{ include "modelrollout.policy" . }}
 {{- end }}
 {{- if gt (int .Values.replicas) 1 }}
 - name: MODELROLLOUT_LEADER_ELECTION

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from modelrollout.api.fields import Duration, Increase, Link, Model, Multiple, Name, Number, Share, rule, rules
+from modelrollout.api.kinds import DETECT, WHAT_DETECT_IS, Drift, Ratio, Throughput, Webhook
 from modelrollout.api.options import GateClass, Severity
 
 MAX_GATES = 20
@@ -24,24 +25,6 @@ class OnFail(StrEnum):
     HOLD = "Hold"
 
 
-_DETECT = (
-    rule(
-        "!has(self.detect) || has(self.maxIncrease)",
-        "detect says how good the comparison must be: give maxIncrease, too",
-    ),
-    rule(
-        # What is no share is the business of its own rule, and would only be an error here.
-        "!has(self.detect) || !has(self.maxIncrease) || !self.maxIncrease.matches('^[0-9]{1,4}([.][0-9]{1,4})?%$') ||"
-        " !self.detect.matches('^[0-9]{1,3}([.][0-9]{1,2})?x$') ||"
-        " double(self.detect.replace('x', '')) > 1.0 + double(self.maxIncrease.replace('%', '')) / 100.0",
-        "detect is within what maxIncrease allows, and would never be seen: write a larger multiple, such as 2x beside 25%",
-    ),
-)
-_WHAT_DETECT_IS = (
-    "Smallest multiple of the baseline's share that must have been seen by now, nine times in ten, before this passes."
-)
-
-
 class ErrorRate(Model):
     """The share of requests that end in a server error."""
 
@@ -51,7 +34,7 @@ class ErrorRate(Model):
                 "has(self.max) || has(self.maxIncrease)",
                 "give errorRate.max, maxIncrease or both: a gate needs a limit",
             ),
-            *_DETECT,
+            *DETECT,
         )
     )
 
@@ -61,7 +44,7 @@ class ErrorRate(Model):
     max_increase: Increase | None = Field(
         None, description='Largest increase relative to the baseline in the same window, such as "25%".'
     )
-    detect: Multiple | None = Field(None, description=_WHAT_DETECT_IS)
+    detect: Multiple | None = Field(None, description=WHAT_DETECT_IS)
 
 
 class Latency(Model):
@@ -76,14 +59,14 @@ class Latency(Model):
             rule(
                 "self.threshold.matches('[1-9]')", "write a threshold above 0, such as 300ms: no request takes no time"
             ),
-            *_DETECT,
+            *DETECT,
         )
     )
 
     threshold: Duration = Field(description="Duration above which a request is slow; a bucket bound of the histogram.")
     max_above: Share | None = Field(None, description='Largest share of slow requests allowed, such as "5%".')
     max_increase: Increase | None = Field(None, description="Largest increase of that share relative to the baseline.")
-    detect: Multiple | None = Field(None, description=_WHAT_DETECT_IS)
+    detect: Multiple | None = Field(None, description=WHAT_DETECT_IS)
 
 
 class Value(Model):
@@ -91,7 +74,16 @@ class Value(Model):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule("has(self.min) || has(self.max)", 'give value.min, max or both, in quotes, such as max: "0.2"'),
+            rule(
+                "has(self.min) || has(self.max) || has(self.maxIncrease) || has(self.maxDecrease)",
+                'give value.min, max, maxIncrease or maxDecrease, in quotes, such as max: "0.2": a gate needs a limit',
+            ),
+            rule(
+                "!(has(self.maxIncrease) || has(self.maxDecrease)) ||"
+                " self.query.contains('$service') || self.query.contains('$version')",
+                "a limit relative to the baseline needs a query that can be asked of either version: write $service or"
+                ' $version as the value of the label that tells them apart, such as {service="$service"}',
+            ),
             rule(
                 "!has(self.min) || !has(self.max) || double(self.min) <= double(self.max)",
                 "no value is at least min and at most max: write a min that is at most max",
@@ -99,9 +91,25 @@ class Value(Model):
         )
     )
 
-    query: str = Field(min_length=1, max_length=MAX_QUERY, description="PromQL that gives a scalar or one series.")
+    query: str = Field(
+        min_length=1,
+        max_length=MAX_QUERY,
+        description="PromQL that gives a scalar or one series; $service, $version and $namespace within its quotes stand for"
+        " a version's own, and with one of the first two the baseline's value is asked for as well.",
+    )
     min: Number | None = Field(None, description="Smallest value allowed.")
     max: Number | None = Field(None, description="Largest value allowed.")
+    max_increase: Increase | None = Field(
+        None, description='How far it may lie above the baseline\'s value, in percent of that, such as "10%".'
+    )
+    max_decrease: Increase | None = Field(
+        None, description='How far it may lie below the baseline\'s value, in percent of that, such as "5%".'
+    )
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether it is compared with the baseline's value."""
+        return self.max_increase is not None or self.max_decrease is not None
 
 
 Parts = Annotated[list[Name], Field(min_length=2, max_length=MAX_PARTS)]
@@ -128,12 +136,16 @@ class FailsWhen(Model):
         return tuple(self.all_of or self.any_of or ())
 
 
-Kind = ErrorRate | Latency | Value | FailsWhen
+Kind = ErrorRate | Latency | Value | Ratio | Throughput | Drift | Webhook | FailsWhen
 
 KINDS = (
     "errorRate",
     "latency",
     "value",
+    "ratio",
+    "throughput",
+    "drift",
+    "webhook",
     "failsWhen",
 )
 """The fields of a gate of which exactly one is given; a test holds them against `Kind` and the fields of `Gate`."""
@@ -165,6 +177,12 @@ class Gate(Model):
     error_rate: ErrorRate | None = Field(None, description="Gate on the share of server errors.")
     latency: Latency | None = Field(None, description="Gate on the share of slow requests.")
     value: Value | None = Field(None, description="Gate on the value of a PromQL expression.")
+    ratio: Ratio | None = Field(None, description="Gate on the share of bad events among all, by two counters.")
+    throughput: Throughput | None = Field(
+        None, description="Gate on requests a second and ready replica, beside the baseline's."
+    )
+    drift: Drift | None = Field(None, description="Gate on the distance of a histogram from the baseline's.")
+    webhook: Webhook | None = Field(None, description="Gate that asks a judge over HTTP.")
     fails_when: FailsWhen | None = Field(None, description="Gate on the verdicts of other gates together.")
     on_fail: OnFail = Field(OnFail.ROLLBACK, description="What a failure does: Rollback (when left out) or Hold.")
     runbook_url: Link | None = Field(None, alias="runbookURL", description="What to do when this gate fails.")
@@ -209,11 +227,20 @@ class Gate(Model):
         return next(kind for kind in self._kinds if kind is not None)
 
     @property
+    def counts_bad(self) -> bool:
+        """Whether it counts bad requests among all."""
+        return not isinstance(self.kind, Value | Throughput | Drift | Webhook)
+
+    @property
     def _kinds(self) -> tuple[Kind | None, ...]:
         return (
             self.error_rate,
             self.latency,
             self.value,
+            self.ratio,
+            self.throughput,
+            self.drift,
+            self.webhook,
             self.fails_when,
         )
 

@@ -6,6 +6,34 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 
 from modelrollout.api.fields import Model, Name, rule, rules
 
+PresetName = Literal[
+    "traefik",
+    "envoy",
+    "istio",
+    "knative",
+    "kserve",
+    "mlserver",
+    "seldon-v2",
+    "triton",
+    "torchserve",
+    "bentoml",
+    "ray-serve",
+    "fastapi",
+    "vllm",
+    "sglang",
+    "tgi",
+    "nim",
+    "dynamo",
+    "custom",
+]
+"""What `metrics/servers` has a table for, and custom."""
+
+SHARED_LABELS = ["model_name", "namespace", "le"]
+"""Labels that hold the same for both versions, whatever exports them."""
+
+HTTP_PRESETS = ("traefik", "envoy", "istio", "knative", "bentoml", "fastapi")
+"""Those whose errors are HTTP statuses; a gRPC call that fails has status 200."""
+
 LabelName = Annotated[
     str,
     WithJsonSchema(
@@ -53,7 +81,7 @@ class Series(Model):
     """A metric and what else its series must match."""
 
     metric: MetricName = Field(description="Name of the metric.")
-    matchers: list[Matcher] = Field([], max_length=10, description="Further conditions on its labels.")
+    matchers: tuple[Matcher, ...] = Field((), max_length=10, description="Further conditions on its labels.")
 
 
 class DurationSeries(Series):
@@ -66,10 +94,21 @@ class DurationSeries(Series):
 class VersionLabel(Model):
     """The label that tells the two versions apart."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                f"!(self.name in {SHARED_LABELS})",
+                "this label is the same for both versions: name one that differs, such as service or pod, or one that"
+                " your scrape adds",
+            )
+        )
+    )
+
     name: LabelName = Field(description="Name of the label.")
-    holds: Literal["Service", "Version"] = Field(
+    holds: Literal["Service", "Version", "Pod"] = Field(
         "Service",
-        description="What the label's value is: the Service's name or the version; Service when left out.",
+        description="What the label's value is: the Service's name, the version, or the name of a pod of the Deployment"
+        " or StatefulSet that is called as the Service; Service when left out.",
     )
 
 
@@ -90,7 +129,11 @@ class Metrics(Model):
             rule(
                 "(self.preset == 'custom') == has(self.custom)",
                 "preset custom and the field custom belong together: give both, or another preset and no custom",
-            )
+            ),
+            rule(
+                "!has(self.custom) || !has(self.versionLabel)",
+                "preset custom has its label in custom: name it there, as custom.versionLabel",
+            ),
         )
     )
 
@@ -98,7 +141,10 @@ class Metrics(Model):
         "default",
         description="Name of a metrics source that the administrator configured; default when left out.",
     )
-    preset: Literal["traefik", "custom"] = Field(
-        description="Ready-made queries for what serves the requests, or custom."
+    preset: PresetName = Field(
+        description="Ready-made queries for what serves the requests (docs/presets.md), or custom."
+    )
+    version_label: VersionLabel | None = Field(
+        None, description="A label that tells the two versions apart, in place of the preset's own."
     )
     custom: CustomMetrics | None = Field(None, description="Metrics of your own, for preset custom.")

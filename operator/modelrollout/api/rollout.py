@@ -20,7 +20,7 @@ from modelrollout.api.fields import (
     rules,
 )
 from modelrollout.api.gates import MAX_STAGES, Gates, OnFail
-from modelrollout.api.metrics import Metrics
+from modelrollout.api.metrics import HTTP_PRESETS, Metrics
 from modelrollout.api.options import PromoteOn
 from modelrollout.api.traffic import Traffic
 from modelrollout.api.versions import ModelVersion
@@ -31,7 +31,21 @@ MAX_GATE_TEXT = 65_536
 """Characters of all queries and runbook addresses together: etcd takes no object above 1.5 MiB, status included, and
 the API server would answer 500 to it."""
 
-_GATE_TEXT = "(has(g.value) ? g.value.query.size() : 0) + (has(g.runbookURL) ? g.runbookURL.size() : 0)"
+
+def _series_text(at: str) -> str:
+    """Return how CEL counts the characters of a series at this path."""
+    return (
+        f"{at}.metric.size() + (has({at}.matchers) ? {at}.matchers.map(m, m.label.size() + m.value.size()).sum() : 0)"
+    )
+
+
+_GATE_TEXT = (
+    "(has(g.value) ? g.value.query.size() : 0) + (has(g.runbookURL) ? g.runbookURL.size() : 0)"
+    f" + (has(g.ratio) ? {_series_text('g.ratio.bad')} + {_series_text('g.ratio.total')} : 0)"
+    f" + (has(g.drift) ? {_series_text('g.drift.histogram')} : 0)"
+    " + (has(g.webhook) ? g.webhook.url.size() + (has(g.webhook.parameters) ?"
+    " g.webhook.parameters.map(p, p.value.size()).sum() : 0) : 0)"
+)
 
 
 class Risk(StrEnum):
@@ -222,15 +236,15 @@ class ModelRolloutSpec(Model):
                 " that measure something",
             ),
             rule(
-                "!has(self.traffic.grpcRoute) || self.metrics.preset != 'traefik'",
-                "preset traefik counts HTTP statuses, and a gRPC call that fails has status 200: with traffic.grpcRoute write"
-                " preset: custom and name your server's own metrics",
+                f"!has(self.traffic.grpcRoute) || !(self.metrics.preset in {list(HTTP_PRESETS)})",
+                "this preset counts HTTP statuses, and a gRPC call that fails has status 200: with traffic.grpcRoute write"
+                " the model server's preset, or preset: custom and name your server's own metrics",
             ),
             rule(
                 f"(has(self.gates) ? self.gates.map(g, {_GATE_TEXT}).sum() : 0) + (has(self.stages) ?"
                 f" self.stages.map(s, has(s.gates) ? s.gates.map(g, {_GATE_TEXT}).sum() : 0).sum() : 0)"
                 f" <= {MAX_GATE_TEXT}",
-                f"the queries and runbook addresses of all gates have more than {MAX_GATE_TEXT} characters together:"
+                f"the queries, matchers, parameters and addresses of all gates have more than {MAX_GATE_TEXT} characters together:"
                 " write shorter ones, for example by recording rules in Prometheus",
             ),
         )

@@ -15,6 +15,8 @@ from modelrollout.api.versions import ServiceRef
 Word = Annotated[str, Field(max_length=128)]
 Sentence = Annotated[str, Field(max_length=1024)]
 Count = Annotated[int, Field(ge=0)]
+UserName = Annotated[str, Field(max_length=512)]
+"""As the API server has it: of a ServiceAccount it has up to 339 characters."""
 MAX_COMMANDS = 20
 
 
@@ -82,7 +84,9 @@ class Request(Model):
     reason: Annotated[str, Field(max_length=1024)] | None = Field(
         None, description="Why; shown in status, events and logs."
     )
-    requested_by: Annotated[str, Field(max_length=256)] | None = Field(None, description="Who asks.")
+    requested_by: UserName | None = Field(
+        None, description="Who asks: your user name. Filled in by admission where the cluster can do that."
+    )
 
 
 class Control(Model):
@@ -112,7 +116,11 @@ class HandledCommand(Model):
 
     command: Command = Field(description="What was asked.")
     reason: Sentence | None = Field(None, description="Why, in the words of who asked.")
-    requested_by: Word | None = Field(None, description="Who asked, unverified.")
+    requested_by: UserName | None = Field(None, description="Who asked.")
+    verified: bool = Field(
+        default=False, description="Whether admission saw to it that nobody else could write that name."
+    )
+    manager: Word | None = Field(None, description="What the client that wrote it calls itself.")
     handled_at: Time = Field(description="When the operator acted on it.")
     result: Sentence = Field(description="What the operator did.")
 
@@ -157,6 +165,10 @@ class Tally(Model):
     bad: Count = Field(description="Bad ones among them.")
     baseline_total: Count = Field(0, description="Requests of the baseline in the same window.")
     baseline_bad: Count = Field(0, description="Bad ones among them.")
+    replica_seconds: Count | None = Field(
+        None, description="Ready replicas of the candidate, added up over the window."
+    )
+    baseline_replica_seconds: Count | None = Field(None, description="Ready replicas of the baseline, likewise.")
 
 
 class GateStatus(Model):
@@ -240,7 +252,11 @@ class HeldStatus(Model):
 
     since: Time = Field(description="Since when.")
     reason: Sentence | None = Field(None, description="Why.")
-    requested_by: Word | None = Field(None, description="Who asked, unverified.")
+    requested_by: UserName | None = Field(None, description="Who asked.")
+    verified: bool = Field(
+        default=False, description="Whether admission saw to it that nobody else could write that name."
+    )
+    manager: Word | None = Field(None, description="What the client that wrote it calls itself.")
 
 
 class SafetyStop(Model):

@@ -26,6 +26,12 @@ class Lazy(NamedTuple):
 
 COMMANDS = {
     "get": Lazy("modelrollout.cli.get", "List rollouts, or show one."),
+    "wait": Lazy("modelrollout.cli.wait", "Wait until a rollout is promoted or rolled back."),
+    "rollback": Lazy("modelrollout.cli.rollback", "Give the baseline all traffic back, at once."),
+    "hold": Lazy("modelrollout.cli.hold", "Keep the present shares until resume."),
+    "resume": Lazy("modelrollout.cli.resume", "Go on after a hold."),
+    "retry": Lazy("modelrollout.cli.retry", "Try a candidate again that was rolled back."),
+    "lint": Lazy("modelrollout.cli.lint", "Check manifests offline."),
     "completion": Lazy("modelrollout.cli.completion", "Print a script that completes commands in your shell."),
 }
 """A new command is a module and a row here."""

@@ -1,5 +1,6 @@
 """The cluster's rollouts, as the user may see and ask of them; every refusal is a sentence with its remedy."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,11 +9,15 @@ from modelrollout.cli.exits import Problem
 from modelrollout.cli.session import Session
 from modelrollout.cluster.failures import Caller
 from modelrollout.cluster.kubernetes import ROLLOUTS
-from modelrollout.cluster.server import ApiServer
-from modelrollout.cluster.user import connect_as_user
+from modelrollout.cluster.server import Resource
+from modelrollout.cluster.user import Home, connect_as_user
 from modelrollout.engine.ports import Conflict, Gone, Refused, Unavailable
 
 Object = dict[str, Any]
+NAME_LIMIT = 3
+"""Seconds that the question for one's own name may take."""
+
+REVIEWS = Resource("authentication.k8s.io", "v1", "selfsubjectreviews")
 
 CALLER = Caller(
     field_manager="kubectl-modelrollout",
@@ -22,12 +27,33 @@ CALLER = Caller(
 
 
 class Rollouts:
-    """Reads and asks. `namespace` is the one that counts, `None` for all of them."""
+    """Reads and asks. `home` is the namespace of names, `namespace` that of lists: `None` for all."""
 
-    def __init__(self, server: ApiServer, *, home: str, namespace: str | None) -> None:
-        self.server = server
-        self.home = home
-        self.namespace = namespace
+    def __init__(self, session: Session, home: Home) -> None:
+        self._session = session
+        self.server = home.server
+        self.home = session.namespace or home.namespace
+        self.namespace = None if session.all_namespaces else self.home
+
+    async def log_in_again(self) -> None:
+        """Read the kubeconfig anew: tokens of a cloud last for minutes, and a watch for hours.
+
+        Raises:
+            Unavailable: it names no cluster any more.
+        """
+        old, self.server = self.server, (await _connect(self._session)).server
+        await old.close()
+
+    async def own_name(self) -> str | None:
+        """Return the user's name as the API server has it, `None` where it does not say."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        try:
+            async with asyncio.timeout(NAME_LIMIT):
+                answer = await self.server.create(REVIEWS, None, review)
+        except (Conflict, Gone, Refused, Unavailable, TimeoutError):
+            return None  # A rollback does not wait for a name.
+        name = answer.get("status", {}).get("userInfo", {}).get("username")
+        return name if isinstance(name, str) else None
 
     async def get(self, name: str) -> Object:
         """Return one rollout of the namespace at home."""
@@ -57,19 +83,19 @@ async def rollouts_of(session: Session) -> AsyncIterator[Rollouts]:
         Problem: there is no cluster, or it refused something.
     """
     try:
-        server, usual = await connect_as_user(
-            session.kubeconfig, session.context, caller=CALLER, call_limit=session.call_limit
-        )
+        rollouts = Rollouts(session, await _connect(session))
     except Unavailable as error:
         raise Problem(str(error)) from error
-    home = session.namespace or usual
-    rollouts = Rollouts(server, home=home, namespace=None if session.all_namespaces else home)
     try:
         yield rollouts
     except (Conflict, Gone, Refused, Unavailable) as error:
         raise Problem(await _sentence(rollouts, error)) from error
     finally:
-        await server.close()
+        await rollouts.server.close()
+
+
+async def _connect(session: Session) -> Home:
+    return await connect_as_user(session.kubeconfig, session.context, caller=CALLER, call_limit=session.call_limit)
 
 
 async def _sentence(rollouts: Rollouts, error: Exception) -> str:

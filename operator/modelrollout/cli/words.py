@@ -66,11 +66,22 @@ def progress(rollout: Mapping[str, Any]) -> str:
 
 def why(status: Mapping[str, Any]) -> str:
     """Return the reason and the sentence of condition Ready, a dash where nobody has looked yet."""
+    state, reason, message = ready_condition(status)
+    if not state:
+        return "-"
+    return f"{reason}: {message}" if message else reason
+
+
+def ready_condition(status: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return status, reason and message of condition Ready; empty where nobody has looked yet."""
     for condition in status.get("conditions") or []:
         if condition.get("type") == "Ready":
-            reason, message = condition.get("reason") or "-", condition.get("message") or ""
-            return f"{reason}: {message}" if message else str(reason)
-    return "-"
+            return (
+                str(condition.get("status")),
+                str(condition.get("reason") or "-"),
+                str(condition.get("message") or ""),
+            )
+    return "", "", ""
 
 
 def _two(length: timedelta, large: timedelta, large_unit: str, small: timedelta, small_unit: str) -> str:

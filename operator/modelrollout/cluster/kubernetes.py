@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from modelrollout.api.versions import ServiceRef, Workload
+from modelrollout.cluster.admission import Admission
 from modelrollout.cluster.server import ApiServer, Resource
 from modelrollout.cluster.workloads import problem_of
 from modelrollout.cluster.world import Key, World
@@ -39,14 +40,18 @@ WATCHED = {
 class Kubernetes:
     """Reads, guarded writes and events. Every method may raise the engine's four errors.
 
-    `identity` names this process (its host, at most 128 characters) as the reporter of events.
+    `identity` names this process (its host, at most 128 characters) as the reporter of events. Without `admission` no
+    name in the inbox is relied on.
     """
 
-    def __init__(self, server: ApiServer, world: World, *, clock: Clock, identity: str) -> None:
+    def __init__(
+        self, server: ApiServer, world: World, *, clock: Clock, identity: str, admission: Admission | None = None
+    ) -> None:
         self._server = server
         self._world = world
         self._clock = clock
         self._identity = identity
+        self._admission = admission
 
     async def get_rollout(self, namespace: str, name: str) -> dict[str, Any]:
         """Return the ModelRollout as it stands now."""
@@ -69,9 +74,17 @@ class Kubernetes:
         """Return what stands behind a Service, as the watches last said."""
         return self._world.endpoints(namespace, service)
 
+    def ready_replicas(self, namespace: str, service: ServiceRef) -> int | None:
+        """Return how many ready endpoints a Service has, as the watches last said."""
+        return self._world.ready_replicas(namespace, service)
+
     def clock_skew(self) -> timedelta | None:
         """Return how far this clock is ahead of the API server's, `None` before enough answers."""
         return self._server.clock.skew(self._clock(), time.monotonic())
+
+    def names_bound_since(self) -> datetime | None:
+        """Return since when admission has kept messages to their writers' names, `None` where it does not."""
+        return self._admission.names_bound_since if self._admission else None
 
     async def workload_problem(self, namespace: str, workload: Workload) -> str | None:
         """Return why the workload is not fully up to date and available, `None` if it is."""

@@ -7,6 +7,7 @@ from typing import Any
 from modelrollout.api.versions import ServiceRef
 from modelrollout.core.traffic import WAY_BACK_PREFIX, Endpoints
 from modelrollout.engine.ports import Unavailable
+from modelrollout.engine.sharing import shared
 
 Key = tuple[str, str]
 """Namespace (empty for a kind without) and name."""
@@ -103,8 +104,14 @@ class World:
             return Endpoints.NO_SERVICE
         if service.port not in kept["ports"]:
             return Endpoints.NO_PORT
-        ready = sum(self._slices.get((namespace, service.name), {}).values())
+        ready = self.ready_replicas(namespace, service)
         return Endpoints.READY if ready else Endpoints.NONE_READY
+
+    def ready_replicas(self, namespace: str, service: ServiceRef) -> int | None:
+        """Return how many ready endpoints a Service has; `None` before the first list of them is complete."""
+        if "endpointslices" not in self._synced:
+            return None
+        return sum(self._slices.get((namespace, service.name), {}).values())
 
     def _keep(self, resource: str, obj: Mapping[str, Any], version: int) -> set[Key]:
         key = _key_of(obj)
@@ -153,7 +160,10 @@ def _keep_object(obj: Mapping[str, Any]) -> dict[str, Any]:
     annotations = obj["metadata"].get("annotations") or {}
     if notes := {name: text for name, text in annotations.items() if name.startswith(WAY_BACK_PREFIX)}:
         metadata["annotations"] = notes
-    return {"metadata": metadata, "spec": obj.get("spec") or {}, "status": obj.get("status") or {}}
+    kept: dict[str, Any] = shared(
+        {"metadata": metadata, "spec": obj.get("spec") or {}, "status": obj.get("status") or {}}
+    )
+    return kept
 
 
 def _owned_spec(entry: Mapping[str, Any]) -> dict[str, Any]:

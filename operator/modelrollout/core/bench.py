@@ -1,15 +1,17 @@
 """What every kind of gate is judged by, and the form in which each says what it found."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from modelrollout.api.gates import Gate
 from modelrollout.api.options import GateEffect, PromoteOn
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.dispersion import INDEPENDENT, Dispersion
-from modelrollout.core.evidence import Asked, Unknown
+from modelrollout.core.evidence import NO_REPLICAS, Asked, Replicas, Unknown
 from modelrollout.core.outlook import Weighed, eta_text, evidence_of
+from modelrollout.core.traffic import BASELINE_ONLY, Shares
 
 ALPHA_ROLLBACK = 0.01
 ALPHA_PROMOTE = 0.05
@@ -23,8 +25,8 @@ class Bench:
 
     `limits` is the number of limits that the acting gates of the step set: rolling back when any one is broken, each
     has to be that much surer. `stored` is the gate's last status in this step, if it has one. A window is short
-    while it may well hold no sample, so that its emptiness says nothing. Evidence is divided by `dispersion`.
-    `ways_to_pass` is how many gates there are of which any one may let what they make up pass: false passes add up.
+    while it may well hold no sample, so that its emptiness says nothing. Evidence is divided by `dispersion`. `shares`
+    are the step's. `ways_to_pass` is how many gates there are of which any one may let what they make up pass: false passes add up.
     """
 
     min_requests: int
@@ -39,6 +41,9 @@ class Bench:
     ways_to_pass: int = 1
     dispersion: Dispersion = INDEPENDENT
     asked: Asked | None = None
+    window: timedelta = timedelta(0)
+    shares: Shares = BASELINE_ONLY
+    replicas: Replicas = NO_REPLICAS
 
     @property
     def fail_threshold(self) -> float:
@@ -50,6 +55,11 @@ class Bench:
         """The ln E at which a limit counts as kept."""
         return math.log(self.ways_to_pass / ALPHA_PROMOTE)
 
+    @property
+    def fail_threshold_of_step(self) -> float:
+        """The same for evidence that no other step adds to: step k spends 2**-k of what the stage may."""
+        return self.fail_threshold + (len(self.earlier) + 1) * math.log(2)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -59,6 +69,14 @@ class Finding:
     reason: str
     message: str
     weighed: Weighed | None = None
+
+
+def most_telling(findings: Sequence[Finding]) -> Finding:
+    """Return what several limits of one gate come to: a failure, else what is not known, else that all pass."""
+    for verdict in (Verdict.FAIL, Verdict.UNKNOWN):
+        if worst := next((found for found in findings if found.verdict is verdict), None):
+            return worst
+    return Finding(Verdict.PASS, findings[0].reason, "; ".join(found.message for found in findings))
 
 
 def warming(bench: Bench) -> Finding:

@@ -51,7 +51,8 @@ class Observed:
     `capabilities` is `None` where nobody asked: they matter before an attempt starts. `gates` are the latest verdicts; `looked` says whether they were measured in this very pass: only then may
     anything be promoted on them. `unseen` is time of the step that nobody looked at, not yet in status. `skew` is how
     far this clock is ahead of the API server's, `None` where that is not known. `contested`: another process undoes
-    what is written, under the operator's own name.
+    what is written, under the operator's own name. `names_bound_since`: since when admission has kept messages to their
+    writers' names, `None` where it does not.
     """
 
     route: Route
@@ -67,6 +68,7 @@ class Observed:
     unseen: timedelta = timedelta(0)
     skew: timedelta | None = None
     contested: bool = False
+    names_bound_since: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -84,16 +84,18 @@ def _progress(case: Case, verb: Verb) -> list[_Statement]:
         case Go(_, _, message):
             return _going("Progressing", message, held)
         case Begin():
-            return _going("Progressing", "an attempt has started", held)
+            # Of a spec that was just taken up nothing is known yet, not even that the candidate is not ready.
+            return _going("Progressing", "an attempt has started", held, ready="Unknown")
 
 
 def _finished(case: Case, held: _Statement) -> list[_Statement]:
     last = case.status.attempt
-    why = last.rollback.message if last and last.rollback else ""
+    why = f"{last.rollback.cause}: {last.rollback.message}" if last and last.rollback else ""
     if last and last.outcome is Outcome.SUPERSEDED:
         return _going("Progressing", why, held)
     drains = drain_text(last.drain if last else None)
-    message = f"version {last.candidate.version if last else '?'} was rolled back: {why}. {drains}"
+    which = f"{last.candidate.version} (digest {last.candidate.digest})" if last else "?"
+    message = f"version {which} was rolled back: {why}. {drains}"
     return [
         _Statement("Ready", "False", "RolledBack", message),
         _Statement("Stalled", "True", "RolledBack", message),
@@ -101,8 +103,10 @@ def _finished(case: Case, held: _Statement) -> list[_Statement]:
     ]
 
 
-def _going(reason: str, message: str, held: _Statement) -> list[_Statement]:
-    return [_Statement("Ready", "False", reason, message), _Statement("Reconciling", "True", reason, message), held]
+def _going(
+    reason: str, message: str, held: _Statement, ready: Literal["False", "Unknown"] = "False"
+) -> list[_Statement]:
+    return [_Statement("Ready", ready, reason, message), _Statement("Reconciling", "True", reason, message), held]
 
 
 def _rollback_ready(case: Case) -> _Statement:

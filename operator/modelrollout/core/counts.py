@@ -6,9 +6,10 @@ from typing import assert_never
 
 from modelrollout.api.fields import render_share
 from modelrollout.api.gates import ErrorRate, FailsWhen, Gate, Latency, Value
+from modelrollout.api.kinds import Drift, Ratio, Throughput, Webhook
 from modelrollout.api.options import PromoteOn
 from modelrollout.api.status import GateStatus, Tally, Verdict
-from modelrollout.core.bench import ALPHA_PROMOTE, BROKEN, Bench, Finding, status_of, warming
+from modelrollout.core.bench import ALPHA_PROMOTE, BROKEN, Bench, Finding, most_telling, status_of, warming
 from modelrollout.core.evidence import Counted, Unknown
 from modelrollout.core.outlook import Weighed, clean_requests_missing, multiple_text, requests_missing, together
 from modelrollout.core.power import smallest_detectable
@@ -39,7 +40,7 @@ def judge_counts(gate: Gate, counted: Counted, bench: Bench) -> GateStatus:
     )
     finding = (
         _catastrophe(gate, counted)
-        or _shrunk(tally, bench)
+        or shrunk(tally, bench)
         or (warming(bench) if bench.warming_until else None)
         or _weigh(gate, counted, tally, bench)
     )
@@ -65,7 +66,8 @@ def _catastrophe(gate: Gate, counted: Counted) -> Finding | None:
     return Finding(Verdict.FAIL, CATASTROPHE, f"{counts}: half or more, no test is needed")
 
 
-def _shrunk(tally: Tally, bench: Bench) -> Finding | None:
+def shrunk(tally: Tally, bench: Bench) -> Finding | None:
+    """Return a complaint if there are fewer requests than at the last look."""
     before = bench.stored.tally if bench.stored else None
     if before is None or tally.total >= before.total * (1 - SHRINK_ALLOWED) - SHRINK_ALLOWED_COUNT:
         return None
@@ -85,10 +87,7 @@ def _weigh(gate: Gate, counted: Counted, tally: Tally, bench: Bench) -> Finding:
     if increase is not None:
         findings.append(_weigh_increase(gate, counted, tally, bench))
     weighed = together([f.weighed for f in findings if f.weighed])  # Nothing was weighed where nothing is compared.
-    for verdict in (Verdict.FAIL, Verdict.UNKNOWN):
-        if worst := next((f for f in findings if f.verdict is verdict), None):
-            return replace(worst, weighed=weighed)
-    return Finding(Verdict.PASS, findings[0].reason, "; ".join(f.message for f in findings), weighed)
+    return replace(most_telling(findings), weighed=weighed)
 
 
 def _weigh_absolute(limit: float, what: str, tally: Tally, bench: Bench) -> Finding:
@@ -104,7 +103,7 @@ def _weigh_absolute(limit: float, what: str, tally: Tally, bench: Bench) -> Find
         if baseline >= bench.fail_threshold:
             both = f"{shown}; the baseline too: {tally.baseline_bad} of {tally.baseline_total}. Look at what they share"
             return Finding(Verdict.UNKNOWN, BASELINE_TOO, both, BROKEN)
-        return Finding(Verdict.FAIL, "AboveLimit", f"{shown}; odds against it {_odds(against)}", BROKEN)
+        return Finding(Verdict.FAIL, "AboveLimit", f"{shown}; odds against it {odds(against)}", BROKEN)
     in_favour = log_evidence_below(now, limit, phi)
     missing = requests_missing(now, limit, in_favour, bench.pass_threshold, phi)
     lacking = max(0, bench.min_requests - tally.total)
@@ -116,14 +115,14 @@ def _weigh_absolute(limit: float, what: str, tally: Tally, bench: Bench) -> Find
     if bench.promote_on is PromoteOn.NO_BREACH:
         weighed = replace(weighed, towards_pass=min(1.0, tally.total / bench.min_requests), needed=lacking)
     if lacking:
-        return replace(_need_requests(tally.total, "candidate", bench), weighed=weighed)
+        return replace(need_requests(tally.total, "candidate", bench), weighed=weighed)
     if bench.promote_on is PromoteOn.NO_BREACH:
         return _no_breach(shown, weighed, kept=tally.bad <= limit * tally.total)
     if in_favour >= bench.pass_threshold:
-        return Finding(Verdict.PASS, "BelowLimit", f"{shown}; odds for it {_odds(in_favour)}", weighed)
+        return Finding(Verdict.PASS, "BelowLimit", f"{shown}; odds for it {odds(in_favour)}", weighed)
     clean = clean_requests_missing(now, limit, bench.pass_threshold, phi)
     needed = f"about {clean} more good requests are needed{_at_this_share(clean, missing)}"
-    text = f"{shown}; odds for it {_odds(in_favour)} of {_odds(bench.pass_threshold)}, {needed}"
+    text = f"{shown}; odds for it {odds(in_favour)} of {odds(bench.pass_threshold)}, {needed}"
     return Finding(Verdict.UNKNOWN, Unknown.NEED_EVIDENCE, text, weighed)
 
 
@@ -149,7 +148,7 @@ def _weigh_increase(gate: Gate, counted: Counted, tally: Tally, bench: Bench) ->
         f" {render_share(increase)} more{_bursts(phi)}"
     )
     if against >= bench.fail_threshold:
-        return Finding(Verdict.FAIL, "WorseThanBaseline", f"{shown}; odds against it {_odds(against)}", BROKEN)
+        return Finding(Verdict.FAIL, "WorseThanBaseline", f"{shown}; odds against it {odds(against)}", BROKEN)
     # Without a single bad request on either side E is exactly 1: no evidence.
     is_clear = against <= 1e-9
     caught = smallest_detectable(steps, increase, bench.fail_threshold, phi)
@@ -168,12 +167,12 @@ def _weigh_increase(gate: Gate, counted: Counted, tally: Tally, bench: Bench) ->
     )
     for count, whose in ((tally.total, "candidate"), (tally.baseline_total, "baseline")):
         if count < bench.min_requests:
-            return replace(_need_requests(count, whose, bench), weighed=weighed)
+            return replace(need_requests(count, whose, bench), weighed=weighed)
     if bench.promote_on is PromoteOn.NO_BREACH and times <= 1:
         allowed = (1 + increase) * tally.baseline_bad * tally.total
         return _no_breach(shown, weighed, kept=tally.bad * tally.baseline_total <= allowed)
     if not is_clear:
-        hint = f"{shown}; odds against it {_odds(against)}: neither refuted nor confirmed, more requests are needed"
+        hint = f"{shown}; odds against it {odds(against)}: neither refuted nor confirmed, more requests are needed"
         return Finding(Verdict.UNKNOWN, Unknown.NEED_EVIDENCE, hint, weighed)
     if times > 1:
         seen = f"one of {multiple_text(caught)}" if caught else "none"
@@ -212,7 +211,8 @@ def _no_breach(shown: str, weighed: Weighed, *, kept: bool) -> Finding:
     return Finding(Verdict.UNKNOWN, Unknown.NEED_EVIDENCE, hint, replace(weighed, towards_pass=0.99, needed=None))
 
 
-def _need_requests(count: int, whose: str, bench: Bench) -> Finding:
+def need_requests(count: int, whose: str, bench: Bench) -> Finding:
+    """Return that a version has had too few requests to judge by."""
     message = f"{count} of {bench.min_requests} requests of the {whose} are in"
     return Finding(Verdict.UNKNOWN, Unknown.NEED_REQUESTS, message)
 
@@ -223,14 +223,16 @@ def _limits(gate: Gate) -> tuple[float | None, float | None, str]:
             return highest, increase, "failed"
         case Latency(threshold=threshold, max_above=highest, max_increase=increase):
             return highest, increase, f"took longer than {threshold.total_seconds():g}s"
-        case Value() | FailsWhen():
+        case Ratio(max=highest, max_increase=increase):
+            return highest, increase, "were bad"
+        case Value() | Throughput() | Drift() | Webhook() | FailsWhen():
             raise ValueError(f"gate {gate.name!r} counts no requests, but requests were counted")
         case other:
             assert_never(other)
 
 
 def _detect_of(gate: Gate) -> float | None:
-    limits = gate.error_rate or gate.latency
+    limits = gate.error_rate or gate.latency or gate.ratio
     return limits.detect if limits else None
 
 
@@ -242,7 +244,7 @@ def _bursts(dispersion: float) -> str:
     return f" (they come in bursts: each weighs {dispersion:.3g} times less)" if dispersion >= 1.5 else ""
 
 
-def _odds(log_evidence: float) -> str:
+def odds(log_evidence: float) -> str:
     """Print E as odds; beyond a million to one nobody reads the digits."""
     if log_evidence > math.log(1e6):
         return "over 1000000:1"

@@ -6,6 +6,7 @@ from typing import Literal
 
 from modelrollout.api.options import GateEffect
 from modelrollout.api.status import Attempt, Condition, GateStatus, ModelRolloutStatus, Outcome, Verdict
+from modelrollout.core.actors import actor_text
 from modelrollout.core.case import Case
 from modelrollout.core.gates import is_lost
 from modelrollout.core.verbs import Go, Verb
@@ -44,9 +45,8 @@ def _finished(event: Event, runbook: str | None) -> Event:
 def _commands(old: ModelRolloutStatus, new: ModelRolloutStatus) -> Iterator[Event]:
     for handled in new.commands:
         if handled not in old.commands:
-            who = f" by {handled.requested_by}" if handled.requested_by else ""
             why = f" ({handled.reason})" if handled.reason else ""
-            note = f"control.{handled.command}{who}{why}: {handled.result}"
+            note = f"control.{handled.command} by {actor_text(handled)}{why}: {handled.result}"
             yield Event("Normal", "CommandHandled", handled.command.capitalize(), note)
 
 
@@ -114,9 +114,11 @@ def _outcome(attempt: Attempt, outcome: Outcome) -> Event:
             took = attempt.ended_at - attempt.rollback.since if attempt.ended_at and attempt.rollback else None
             spent = f" in {took.total_seconds():.2f}s" if took else ""
             base = attempt.baseline.version if attempt.baseline else "the baseline"
-            return Event(
-                "Warning", "RolledBack", "RollBack", f"version {name} has no traffic any more, {base} serves{spent}"
+            why = f"; {attempt.rollback.cause}: {attempt.rollback.message}" if attempt.rollback else ""
+            note = (
+                f"version {name} (digest {attempt.candidate.digest}) has no traffic any more, {base} serves{spent}{why}"
             )
+            return Event("Warning", "RolledBack", "RollBack", note)
 
 
 def _conditions(old: ModelRolloutStatus, new: ModelRolloutStatus) -> Iterator[Event]:

@@ -8,11 +8,13 @@ from enum import StrEnum
 
 from modelrollout.api.gates import Gate
 from modelrollout.api.metrics import Metrics
+from modelrollout.api.status import Verdict
 from modelrollout.core.stats import Counts
+from modelrollout.core.traffic import Shares
 
 
 class Unknown(StrEnum):
-    """Why a gate does not know. The first four pass with time; the others need somebody to look."""
+    """Why a gate does not know. The first four and JudgeWaits pass with time; the others need somebody to look."""
 
     WARMING_UP = "WarmingUp"
     AWAITING_LABELS = "AwaitingLabels"
@@ -31,11 +33,23 @@ class Unknown(StrEnum):
     MALFORMED = "Malformed"
     NO_BUCKET = "NoBucket"
     COUNTS_SHRANK = "CountsShrank"
+    BASELINE_ZERO = "BaselineZero"
+    NO_REPLICAS = "NoReplicas"
+    UNEQUAL_LOAD = "UnequalLoad"
+    BUCKETS_DIFFER = "BucketsDiffer"
+    ONE_BUCKET = "OneBucket"
+    JUDGE_WAITS = "JudgeWaits"
 
     @property
     def is_collecting(self) -> bool:
         """Whether more requests or more time will settle it by themselves."""
-        return self in {Unknown.WARMING_UP, Unknown.AWAITING_LABELS, Unknown.NEED_REQUESTS, Unknown.NEED_EVIDENCE}
+        return self in {
+            Unknown.WARMING_UP,
+            Unknown.AWAITING_LABELS,
+            Unknown.NEED_REQUESTS,
+            Unknown.NEED_EVIDENCE,
+            Unknown.JUDGE_WAITS,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +62,17 @@ class Track:
     service: str
     port: int
     version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """Ready replicas of both versions now, `None` where nobody knows."""
+
+    candidate: int | None
+    baseline: int | None
+
+
+NO_REPLICAS = Replicas(None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +98,17 @@ class Minutes:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an attempt of a rollout stands: which step of which stage, and its shares."""
+
+    rollout: str
+    attempt: int
+    stage: str
+    step: int
+    shares: Shares
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """Ask what `gate` needs to know of the requests from `since` until `until`; both aware, UTC.
 
@@ -88,6 +124,7 @@ class Question:
     since: datetime
     until: datetime
     freshness: timedelta
+    at: Standing
     before: Before | None = None
 
 
@@ -112,8 +149,8 @@ class Gap:
 
     @property
     def needs_source(self) -> bool:
-        """Whether the source can know: the value of a query of the user's own was not looked at by anybody."""
-        return all(gate.value is None for gate in self.gates)
+        """Whether the source can know: nobody looked at the value of a user's own query, or asked a judge."""
+        return all(gate.value is None and gate.webhook is None for gate in self.gates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +196,36 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The value of a PromQL expression; finite."""
+    """The value of a PromQL expression; finite.
+
+    `baseline` is the same expression's for the baseline, `None` where the question had none, or the expression asks of
+    no version.
+    """
 
     value: float
+    baseline: float | NoData | None = None
     asked: Asked | None = field(default=None, compare=False)
 
 
-Answer = Counted | Measured | NoData
+@dataclass(frozen=True, slots=True)
+class Distributed:
+    """Observations in each bucket of a histogram, of both versions: the same buckets in ascending order, not added up.
+
+    `baseline` is `None` where the question had none.
+    """
+
+    candidate: tuple[int, ...]
+    baseline: tuple[int, ...] | None
+    asked: Asked | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a judge outside says, and its words."""
+
+    verdict: Verdict
+    message: str
+    asked: Asked | None = field(default=None, compare=False)
+
+
+Answer = Counted | Measured | Distributed | Judged | NoData

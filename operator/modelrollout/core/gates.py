@@ -6,8 +6,11 @@ from modelrollout.api.gates import Gate
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.bench import Bench, Finding, status_of, warming
 from modelrollout.core.counts import judge_counts
-from modelrollout.core.evidence import Answer, Counted, Measured, NoData, Unknown
+from modelrollout.core.distributions import judge_drift
+from modelrollout.core.evidence import Answer, Counted, Distributed, Judged, Measured, NoData, Unknown
+from modelrollout.core.throughput import judge_throughput
 from modelrollout.core.values import judge_value
+from modelrollout.core.webhooks import judge_webhook
 
 _COLLECTING = frozenset(str(reason) for reason in Unknown if reason.is_collecting)
 
@@ -35,8 +38,14 @@ def _judged(gate: Gate, answer: Answer, bench: Bench) -> GateStatus:
             return status_of(gate, bench, Finding(Verdict.UNKNOWN, Unknown.WARMING_UP, text))
         case NoData(reason, message):
             return status_of(gate, bench, Finding(Verdict.UNKNOWN, reason, message))
-        case Measured(value):
-            return judge_value(gate, value, bench)
+        case Measured():
+            return judge_value(gate, answer, bench)
+        case Judged():
+            return judge_webhook(gate, answer, bench)
+        case Distributed():
+            return judge_drift(gate, answer, bench)
+        case Counted() if gate.throughput:
+            return judge_throughput(gate, answer, bench)
         case Counted():
             return judge_counts(gate, answer, bench)
         case _:

@@ -1,7 +1,6 @@
 """The inbox: messages of people are taken out, answered and filed, in the same write that acts on them."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from modelrollout.api.status import (
     MAX_COMMANDS,
@@ -14,6 +13,7 @@ from modelrollout.api.status import (
     Phase,
     Request,
 )
+from modelrollout.core.actors import PHASE, Actor, actor_of
 from modelrollout.core.case import Case, asks_for_rollback
 from modelrollout.core.traffic import Endpoints
 
@@ -44,7 +44,7 @@ def take_commands(case: Case) -> Case:
     for command, request in requests.items():
         if request is not waiting:
             status, result = _handle(case, status, command, request, requests)
-            handled.append(_filed(command, request, result, case.now))
+            handled.append(_filed(case, command, request, result))
     taken = {command: request.reason for command, request in requests.items()}
     if ignored:
         taken.pop(Command.RETRY, None)
@@ -57,7 +57,7 @@ def file_retry(case: Case) -> Case:
     if request is None:
         return case
     status = case.status.model_copy(update={"control": None, "safety_stop": None})
-    filed = _filed(Command.RETRY, request, "trying again", case.now)
+    filed = _filed(case, Command.RETRY, request, "trying again")
     return replace(case, rollout=replace(case.rollout, status=_with_filed(status, [filed])))
 
 
@@ -112,8 +112,14 @@ def _handle(
     if command is Command.ROLLBACK:
         return status, rollback_answer(case).sentence
     if command is Command.HOLD:
-        by = request.requested_by[:128] if request.requested_by else None
-        held = HeldStatus(since=case.now, reason=request.reason, requested_by=by)
+        actor = _actor(case, command, request)
+        held = HeldStatus(
+            since=case.now,
+            reason=request.reason,
+            requested_by=actor.name,
+            verified=actor.verified,
+            manager=actor.manager,
+        )
         return status.model_copy(update={"held": held}), "held until resume"
     if command is Command.RESUME:
         attempt = status.attempt
@@ -147,11 +153,21 @@ def _with_filed(status: ModelRolloutStatus, handled: list[HandledCommand]) -> Mo
     return status.model_copy(update={"commands": [*status.commands, *handled][-MAX_COMMANDS:]})
 
 
-def _filed(command: Command, request: Request, result: str, now: datetime) -> HandledCommand:
+def _actor(case: Case, command: Command, request: Request) -> Actor:
+    # Where admission made a rollback of a phase that was written, nobody is noted as having written the rollback.
+    hands = case.rollout.hands
+    hand = hands.get(command) or (hands.get(PHASE) if command is Command.ROLLBACK else None)
+    return actor_of(request.requested_by, hand, case.seen.names_bound_since)
+
+
+def _filed(case: Case, command: Command, request: Request, result: str) -> HandledCommand:
+    actor = _actor(case, command, request)
     return HandledCommand(
         command=command,
         reason=request.reason,
-        requested_by=request.requested_by[:128] if request.requested_by else None,
-        handled_at=now,
+        requested_by=actor.name,
+        verified=actor.verified,
+        manager=actor.manager,
+        handled_at=case.now,
         result=result,
     )

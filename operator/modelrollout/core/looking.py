@@ -9,7 +9,18 @@ from modelrollout.api.status import Attempt, GateStatus, VersionStatus
 from modelrollout.core.bench import Bench
 from modelrollout.core.case import place_of
 from modelrollout.core.dispersion import dispersion_for
-from modelrollout.core.evidence import Answer, Before, Gap, NoData, Question, Track, Unknown
+from modelrollout.core.evidence import (
+    NO_REPLICAS,
+    Answer,
+    Before,
+    Gap,
+    NoData,
+    Question,
+    Replicas,
+    Standing,
+    Track,
+    Unknown,
+)
 from modelrollout.core.gates import judge
 from modelrollout.core.outlook import advise
 from modelrollout.core.panel import panel_of
@@ -53,6 +64,7 @@ def questions(rollout: Rollout, route_kind: str, route_name: str, now: datetime)
     started = attempt.stage_started_at.replace(microsecond=0)
     before = Before(track(attempt.baseline), started) if attempt.baseline else None
 
+    standing = Standing(rollout.name, attempt.number, step.stage, step.index, step.shares)
     compares = attempt.baseline is not None and step.kind is not StageKind.FULL
 
     def begins(gate: Gate) -> datetime | None:
@@ -72,7 +84,8 @@ def questions(rollout: Rollout, route_kind: str, route_name: str, now: datetime)
             since=begin,
             until=until,
             freshness=policy.freshness,
-            before=before if gate.name not in known and gate.value is None else None,
+            at=standing,
+            before=before if gate.name not in known and gate.counts_bad else None,
         )
         for gate in step.gates
         if (begin := begins(gate))
@@ -124,12 +137,16 @@ def end_of_minimum(attempt: Attempt, step: Step, blind: timedelta) -> datetime |
 
 
 def judge_all(
-    rollout: Rollout, answers: Mapping[str, Answer], now: datetime, last: Sequence[GateStatus] = ()
+    rollout: Rollout,
+    answers: Mapping[str, Answer],
+    now: datetime,
+    last: Sequence[GateStatus] = (),
+    replicas: Replicas = NO_REPLICAS,
 ) -> Iterator[GateStatus]:
     """Yield the verdict of every gate of the present step; a gate without an answer is warming up.
 
     One at a time, as each takes up to some milliseconds, and a step may have 40 gates. `last` is what the step's last
-    look said, where somebody remembers: status may be behind it.
+    look said, where somebody remembers: status may be behind it. `replicas` are the two versions' now.
     """
     found = judged_step(rollout)
     if found is None:
@@ -157,6 +174,9 @@ def judge_all(
             is_window_short=since is not None and now - policy.ingest_delay - since < policy.freshness,
             dispersion=dispersion_for(known, answer),
             asked=answer.asked,
+            window=now - policy.ingest_delay - since if since else timedelta(0),
+            shares=step.shares,
+            replicas=replicas,
         )
 
     deadline = _deadline(attempt, step, policy)

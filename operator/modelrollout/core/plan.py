@@ -9,6 +9,7 @@ from typing import Any, assert_never
 
 from modelrollout.api.fields import ALL, NONE, Percent
 from modelrollout.api.gates import ErrorRate, FailsWhen, Gate, Latency, OnFail, Value
+from modelrollout.api.kinds import Drift, Ratio, Throughput, Webhook
 from modelrollout.api.options import PromoteOn
 from modelrollout.api.rollout import Canary, Full, ModelRolloutSpec, Risk, Shadow, Stage
 from modelrollout.api.status import VersionStatus
@@ -42,12 +43,18 @@ class Step:
 
 
 def limits_of(gate: Gate) -> tuple[str, ...]:
-    """Return which limits a gate sets: `absolute`, `relative`, both, `bounds` of a value; none of its own if it has parts."""
+    """Return which limits a gate sets: `absolute`, `relative`, both, or `bounds`; none of its own if it has parts."""
     match gate.kind:
-        case ErrorRate(max=highest, max_increase=increase) | Latency(max_above=highest, max_increase=increase):
+        case (
+            ErrorRate(max=highest, max_increase=increase)
+            | Latency(max_above=highest, max_increase=increase)
+            | Ratio(max=highest, max_increase=increase)
+        ):
             pass
-        case Value():
+        case Value() | Webhook():
             return ("bounds",)
+        case Throughput() | Drift():
+            return ("relative",)
         case FailsWhen():
             return ()
         case other:

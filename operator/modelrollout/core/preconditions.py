@@ -5,6 +5,7 @@ from datetime import timedelta
 from modelrollout.api.fields import NONE, render_duration
 from modelrollout.api.rollout import Risk
 from modelrollout.api.status import Command
+from modelrollout.core.actors import actor_text
 from modelrollout.core.case import Case
 from modelrollout.core.plan import unmet_need
 from modelrollout.core.traffic import CANDIDATE_ONLY, Blocked, Capabilities, Endpoints, Foreign, Shares
@@ -14,9 +15,9 @@ from modelrollout.core.verbs import Hold, Stall
 def persons_hold(case: Case) -> Hold | None:
     """Return the hold that a person asked for, in the inbox or by spec.paused."""
     if held := case.status.held:
-        who = f" by {held.requested_by}" if held.requested_by else ""
         why = f": {held.reason}" if held.reason else ""
-        return Hold("HeldByPerson", f"held{who} since {held.since:%Y-%m-%d %H:%M} UTC{why}. control.resume goes on")
+        since = f"since {held.since:%Y-%m-%d %H:%M} UTC"
+        return Hold("HeldByPerson", f"held by {actor_text(held)} {since}{why}. control.resume goes on")
     if case.spec.paused:
         return Hold("Paused", "spec.paused is true: set it to false to go on")
     return None
@@ -55,7 +56,7 @@ def refusal_to_start(case: Case) -> Stall | Hold | None:
         case Blocked() as blocked:
             missing = missing or blocked
         case Capabilities() as capabilities:
-            missing = missing or unmet_need(plan, capabilities)
+            missing = missing or unmet_need(plan, capabilities) or _versions_counted_as_one(case, capabilities)
         case None:
             pass
     if missing:
@@ -70,6 +71,18 @@ def refusal_to_start(case: Case) -> Stall | Hold | None:
             " give the baseline everything there, or control.resume to let the operator do it",
         )
     return skewed_clock(case) or hold_for_backends(case)
+
+
+def _versions_counted_as_one(case: Case, capabilities: Capabilities) -> Blocked | None:
+    metrics = case.spec.metrics
+    if metrics.preset != "envoy" or metrics.version_label or not capabilities.one_cluster:
+        return None
+    return Blocked(
+        "VersionsNotToldApart",
+        "spec.metrics.preset is envoy, and this gateway counts all backends of a rule as one cluster, so nothing tells"
+        " the versions apart: use the preset of the model server, or name a label that differs as"
+        " spec.metrics.versionLabel",
+    )
 
 
 def hold_for_backends(case: Case) -> Hold | None:

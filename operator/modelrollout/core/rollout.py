@@ -12,6 +12,7 @@ from modelrollout.api.options import GateClass
 from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import ModelRolloutStatus, VersionStatus
 from modelrollout.api.traffic import Traffic
+from modelrollout.core.actors import Hand, hands_in
 from modelrollout.core.flaws import absent_classes, flaw_of
 from modelrollout.core.plan import Plan, Policy, identity_of, plan_of, policy_of
 from modelrollout.core.traffic import Blocked
@@ -57,7 +58,8 @@ class Rollout:
     """One object of kind ModelRollout.
 
     `spec` is `None` where it cannot be read, and `problem` says why; `traffic` is read on its own, so that a
-    rollback works under a spec that does not. `ignored` names the parts of status that could not be read.
+    rollback works under a spec that does not. `ignored` names the parts of status that could not be read. `hands` says
+    who wrote the messages that wait, by command.
     """
 
     namespace: str
@@ -70,6 +72,7 @@ class Rollout:
     traffic: Traffic | None
     status: ModelRolloutStatus
     ignored: tuple[str, ...] = ()
+    hands: Mapping[str, Hand] = field(default_factory=dict)
     _of_spec: _OfSpec | None = field(default=None, compare=False, repr=False)
 
     def plan(self, *, has_baseline: bool) -> Plan:
@@ -124,7 +127,7 @@ def parse_rollout(obj: Mapping[str, Any], known: Rollout | None = None) -> Rollo
     metadata = obj["metadata"]
     status, ignored = _parse_status(obj.get("status"))
     if known and known.uid == metadata["uid"] and known.generation == metadata.get("generation"):
-        return replace(known, guard=metadata["resourceVersion"], status=status, ignored=ignored)
+        return replace(known, guard=metadata["resourceVersion"], status=status, ignored=ignored, hands=hands_in(obj))
     raw_spec = obj.get("spec")
     spec, problem = _parse(ModelRolloutSpec, raw_spec)
     traffic = (
@@ -141,6 +144,7 @@ def parse_rollout(obj: Mapping[str, Any], known: Rollout | None = None) -> Rollo
         traffic=traffic,
         status=status,
         ignored=ignored,
+        hands=hands_in(obj),
         _of_spec=_OfSpec(spec) if spec else None,
     )
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from modelrollout.api.fields import NONE, render_duration
 from modelrollout.api.status import Cause, Command
+from modelrollout.core.actors import actor_text
 from modelrollout.core.case import LARGEST_SKEW, Case
 from modelrollout.core.drain import drain_of, drain_text
 from modelrollout.core.gitops import lacking
@@ -46,10 +47,9 @@ def obey_people(case: Case) -> Verb | None:
     """A person's rollback outranks everything."""
     if Command.ROLLBACK not in case.taken or not rollback_answer(case).possible:
         return None
-    reason = case.taken[Command.ROLLBACK]
-    return back_to_baseline(
-        case, Cause.MANUAL, f"a person asked for it: {reason}" if reason else "a person asked for it"
-    )
+    asked = next(one for one in reversed(case.status.commands) if one.command is Command.ROLLBACK)
+    why = f": {asked.reason}" if asked.reason else ""
+    return back_to_baseline(case, Cause.MANUAL, f"{actor_text(asked)} asked for it{why}")
 
 
 def finish_rollback(case: Case) -> Verb | None:
@@ -123,14 +123,14 @@ def rest(case: Case) -> Verb | None:
         return Rest("Promoted", f"version {case.wanted.version} serves", writes=mend)
     if can_retry(case) and Command.RETRY not in case.taken:
         last = case.status.attempt
-        why = last.rollback.message if last and last.rollback else "it was rolled back"
+        why = f"{last.rollback.cause}: {last.rollback.message}" if last and last.rollback else "it was rolled back"
         drains = drain_text(drain_of(case, last))
         remedy = "Make another version the candidate, or ask for control.retry"
         if case.status.safety_stop:
             remedy = "It failed a safety gate: no other candidate begins either, before control.retry"
         return Rest(
             "RolledBack",
-            f"version {case.wanted.version} was rolled back: {why}. {drains}{'. ' if drains else ''}{remedy}",
+            f"version {case.wanted.version} (digest {case.wanted.digest}) was rolled back: {why}. {drains}{'. ' if drains else ''}{remedy}",
             writes=mend,
         )
     return None

@@ -76,25 +76,28 @@ def log_evidence_below(counts: Counts, limit: float, dispersion: float = 1.0) ->
     return _log_tail(_PRIOR_BAD + bad / phi, _PRIOR_BAD * q / p + good / phi, p, q) - _log_priors(p, q)[0]
 
 
-def log_evidence_increase(steps: Sequence[Pair], tolerance: float, dispersion: float = 1.0) -> float:
+def log_evidence_increase(
+    steps: Sequence[Pair], tolerance: float, dispersion: float = 1.0, ratios: Sequence[float] = RATIOS
+) -> float:
     """Return ln E for "the candidate's rate of bad requests is above (1 + `tolerance`) times the baseline's".
 
     One pair for each span of constant weights: added up over several, a common drift of both versions' rates would
     look like a difference. A pair in which a version has no requests says nothing. `tolerance` is a fraction of the
     baseline's rate, 0 or more. `dispersion`, 1 or more, is the variance of bad requests over what independent ones
-    have; take it from history, as one estimated from the same counts voids the guarantee.
+    have; take it from history, as one estimated from the same counts voids the guarantee. `ratios` are what is bet on, as
+    multiples of what is tolerated; any above 1 are valid.
 
     Raises:
         ValueError: tolerance or dispersion are out of range, or the counts cannot be.
 
     Source: the conditional test for two Poisson counts: given that a request was bad, it was the candidate's with a
-    probability that only the traffic shares and the ratio of the rates set. Averaged over twelve ratios. Where bad
+    probability that only the traffic shares and the ratio of the rates set. Averaged over the ratios. Where bad
     requests are not rare it errs towards no evidence.
     """
     if not 0 <= tolerance < math.inf:
         raise ValueError(f"The tolerance must be a number from 0 on, not {tolerance}.")
     phi = _parse_dispersion(dispersion)
-    scores = [0.0] * len(RATIOS)
+    scores = [0.0] * len(ratios)
     for candidate, baseline in steps:
         bad, _ = _parse_counts(candidate)
         other, _ = _parse_counts(baseline)
@@ -102,7 +105,7 @@ def log_evidence_increase(steps: Sequence[Pair], tolerance: float, dispersion: f
             continue
         expected = (1 + tolerance) * candidate.total
         share = expected / (expected + baseline.total)
-        for k, ratio in enumerate(RATIOS):
+        for k, ratio in enumerate(ratios):
             scores[k] += bad * math.log(ratio) - (bad + other) * math.log1p((ratio - 1) * share)
     return _log_mean_exp([score / phi for score in scores])
 

@@ -115,13 +115,15 @@ class Capabilities:
     """What the router behind a route can do.
 
     `mirror_percent`: it honours percentages below 100; `fractional_mirror`: also broken ones, such as 0.5.
-    `remedy` ends the sentence "stage x copies requests, and …" where it cannot.
+    `remedy` ends the sentence "stage x copies requests, and …" where it cannot. `one_cluster`: in its own metrics both
+    versions are one backend.
     """
 
     mirror: bool
     mirror_percent: bool
     fractional_mirror: bool
     remedy: str = ""
+    one_cluster: bool = False
 
 
 class Endpoints(StrEnum):

@@ -16,7 +16,7 @@ from modelrollout.core.traffic import Blocked, Foreign, Route, Routed
 from modelrollout.engine.observe import Drivers
 from modelrollout.engine.outbox import Outbox
 from modelrollout.engine.ports import Cluster, Conflict, Gone, Refused, Unavailable
-from modelrollout.engine.store import Store
+from modelrollout.engine.store import Store, Stored
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +32,7 @@ class Applier:
         self._store = store
         self._outbox = outbox
 
-    async def apply(self, obj: dict[str, Any], rollout: Rollout, decision: Decision) -> Route | None:
+    async def apply(self, stored: Stored, decision: Decision) -> Route | None:
         """Write what changed; return the route as it was read back, `None` where it was not written.
 
         Raises:
@@ -41,7 +41,7 @@ class Applier:
         """
         refused: Refused | Unavailable | Gone | None = None
         try:
-            await self._write_status(obj, rollout, decision)
+            await self._write_status(stored, decision)
         except (Refused, Unavailable, Gone) as error:
             if not (decision.write and decision.write.outranks):
                 raise
@@ -54,19 +54,20 @@ class Applier:
             except (Conflict, Gone, Refused, Unavailable) as error:
                 # Status says by now what has happened: a later pass would find nothing new to tell.
                 if refused is None:
-                    self._outbox.tell(obj, decision.events)
+                    self._outbox.tell(stored.head, decision.events)
                 if isinstance(error, Refused):
-                    self._outbox.tell(obj, (Event("Warning", "RouteRefused", "Write", str(error)),))
+                    self._outbox.tell(stored.head, (Event("Warning", "RouteRefused", "Write", str(error)),))
                 raise
         if refused:
             raise refused
-        self._outbox.tell(obj, decision.events)
+        self._outbox.tell(stored.head, decision.events)
         return route
 
-    async def _write_status(self, obj: dict[str, Any], rollout: Rollout, decision: Decision) -> None:
+    async def _write_status(self, stored: Stored, decision: Decision) -> None:
+        rollout = stored.rollout
         patch: dict[str, Any] = {}
         if decision.status != rollout.status or rollout.ignored:
-            patch = status_patch(obj.get("status") or {}, rollout, decision.status.render())
+            patch = status_patch(stored.status or {}, rollout, decision.status.render())
         # An empty patch changes nothing, but is a conflict if the rollout is no longer what was decided on. A route
         # that is written without it could follow a status of long ago: after a restart a list may be that old.
         if patch or decision.write:
@@ -78,7 +79,7 @@ class Applier:
                     f"the API server dropped status.{lost}: its CRD is older than this operator. Apply the CRDs that came"
                     " with it; until then no traffic moves but by a rollback"
                 )
-                self._outbox.tell(obj, (Event("Warning", "StatusPruned", "Write", sentence),))
+                self._outbox.tell(stored.head, (Event("Warning", "StatusPruned", "Write", sentence),))
                 raise Refused(sentence)
 
     async def _write_route(self, write: RouteWrite) -> Route:

@@ -1,6 +1,7 @@
 """The first part of a pass: look at the route, the backends, and, when it is time, at the metrics."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -12,13 +13,17 @@ from modelrollout.api.status import GateStatus
 from modelrollout.api.traffic import Traffic
 from modelrollout.api.versions import ServiceRef
 from modelrollout.core.case import Observed, is_going_back, is_under_way, is_urgent, place_of, target_of
-from modelrollout.core.evidence import Answer, Gap, NoData, Question
+from modelrollout.core.evidence import Answer, Gap, NoData, Question, Replicas
 from modelrollout.core.looking import blind_time, judge_all, last_look, questions, unseen_gap
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Foreign, Place, Route, Routed
 from modelrollout.engine.memory import Notes, next_look
 from modelrollout.engine.ports import Cluster, Driver, Refused, Source, Unavailable
 from modelrollout.engine.turns import Interrupted
+
+MOMENT, STARTED_AT_ONCE = 0.001, 4
+"""Seconds of judging, and questions that are made into queries, after which others have their turn. A rollback is some
+ten turns of the event loop, so how long one of them takes is how long a rollback waits, whoever's gates these are."""
 
 QUESTIONS_AT_ONCE = 8
 """Of one pass: a rollout of 40 gates has its questions answered in turn, not at the others' expense."""
@@ -56,6 +61,7 @@ class Observer:
         self._source = source
         self._cluster = cluster
         self._turn_to_judge = asyncio.Lock()
+        self._turn_to_ask = asyncio.Lock()
         self._own_queries = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(OWN_QUERIES_AT_ONCE))
 
     async def observe(self, rollout: Rollout, notes: Notes, now: datetime) -> Observed:
@@ -85,6 +91,7 @@ class Observer:
             gates=gates,
             looked=looked,
             skew=self._cluster.clock_skew(),
+            names_bound_since=self._cluster.names_bound_since(),
             unseen=_unseen(rollout, notes),
             contested=notes.is_contested(now),
         )
@@ -146,55 +153,75 @@ class Observer:
         answers, covered = await self._ask(asked, gap, notes)
         if gap:
             notes.unseen = gap.since, blind_time(gap, covered)
-        notes.gates, notes.looked_at = await self._judge(rollout, answers, notes, now), now
+        notes.gates = await self._judge(rollout, answers, notes, self._replicas(place), now)
+        # Counted from when it was due, so that what is a little late does not make the interval longer.
+        notes.looked_at = due if now - due < rollout.policy.interval / 2 else now
         return notes.gates, True
 
-    async def _judge(
-        self, rollout: Rollout, answers: Mapping[str, Answer], notes: Notes, now: datetime
-    ) -> tuple[GateStatus, ...]:
-        """Judge a gate at a time, in turn with the other passes that judge, and let the loop go round in between.
+    def _replicas(self, place: Place) -> Replicas:
+        ready, baseline = self._cluster.ready_replicas, place.baseline
+        return Replicas(ready(place.namespace, place.candidate), ready(place.namespace, baseline) if baseline else None)
 
-        So a rollback waits for one gate, however many rollouts of however many gates are being judged.
+    async def _judge(
+        self, rollout: Rollout, answers: Mapping[str, Answer], notes: Notes, replicas: Replicas, now: datetime
+    ) -> tuple[GateStatus, ...]:
+        """Judge for a moment at a time, in turn with the other passes that judge; the loop goes round in between.
+
+        So a rollback waits for a moment or one gate, however many rollouts of however many gates are being judged.
         """
         verdicts: list[GateStatus] = []
-        judging = judge_all(rollout, answers, now, notes.gates)
+        judging = judge_all(rollout, answers, now, notes.gates, replicas)
         while True:
             async with self._turn_to_judge:
                 if verdicts:
                     await asyncio.sleep(0)
                 if notes.interrupt.is_set():
                     raise Interrupted
-                verdict = next(judging, None)
-                if verdict is None:
+                until = time.perf_counter() + MOMENT
+                for verdict in judging:
+                    verdicts.append(verdict)
+                    if time.perf_counter() > until:
+                        break
+                else:
                     return tuple(verdicts)
-                verdicts.append(verdict)
 
     async def _ask(self, asked: dict[str, Question], gap: Gap | None, notes: Notes) -> tuple[dict[str, Answer], float]:
         """Ask some at once; give up as soon as a rollback is asked for. What nobody can say was not covered."""
         few = asyncio.Semaphore(QUESTIONS_AT_ONCE)
 
         async def measure(question: Question) -> Answer:
-            turn = self._own_queries[question.candidate.namespace] if question.gate.value else nullcontext()
+            gate = question.gate
+            turn = self._own_queries[question.candidate.namespace] if gate.value or gate.webhook else nullcontext()
             async with few, turn:
                 return await self._source.measure(question)
 
-        answers = {name: asyncio.ensure_future(measure(question)) for name, question in asked.items()}
-        covered = [asyncio.ensure_future(self._source.covered(gap))] if gap and gap.needs_source else []
-        stop = asyncio.ensure_future(notes.interrupt.wait())
-        open_ones: set[asyncio.Future[Any]] = {*answers.values(), *covered}
+        if not asked and gap is None:
+            return {}, 0.0
+        answers: dict[str, asyncio.Future[Answer]] = {}
+        covered: asyncio.Future[float] = asyncio.ensure_future(self._covered(gap))
+        stop: asyncio.Future[Any] = asyncio.ensure_future(notes.interrupt.wait())
         try:
-            while open_ones and not stop.done():
-                _, still = await asyncio.wait({stop, *open_ones}, return_when=asyncio.FIRST_COMPLETED)
-                open_ones = still - {stop}
-            if open_ones:
+            names = list(asked)
+            for start in range(0, len(names), STARTED_AT_ONCE):
+                async with self._turn_to_ask:
+                    for name in names[start : start + STARTED_AT_ONCE]:
+                        answers[name] = asyncio.ensure_future(measure(asked[name]))
+                    await asyncio.sleep(0)  # Up to their first wait they make queries, which takes a while.
+            everything: asyncio.Future[Any] = asyncio.gather(covered, *answers.values())
+            await asyncio.wait({stop, everything}, return_when=asyncio.FIRST_COMPLETED)
+            if not everything.done():
                 raise Interrupted
-            seen = next((answer.result() for answer in covered), 0.0)
-            return {name: answer.result() for name, answer in answers.items()}, 0.0 if isinstance(
-                seen, NoData
-            ) else seen
+            everything.result()
+            return {name: answer.result() for name, answer in answers.items()}, covered.result()
         finally:
-            for waiting in (stop, *answers.values(), *covered):
-                waiting.cancel()
+            stop.cancel()
+            covered.cancel()
+            for answer in answers.values():
+                answer.cancel()
+
+    async def _covered(self, gap: Gap | None) -> float:
+        seen = await self._source.covered(gap) if gap and gap.needs_source else 0.0
+        return 0.0 if isinstance(seen, NoData) else seen
 
 
 def _unseen(rollout: Rollout, notes: Notes) -> timedelta:

@@ -4,7 +4,7 @@ They are half of what a rollback asks of the API server. When many rollouts go b
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -20,16 +20,23 @@ LAST_WORDS = 1.0
 """Seconds that events which still wait at the end are given."""
 
 
-class Outbox:
-    """Posts what it is told; an event that cannot be posted is logged and is no reason to fail anything."""
+BREATH = 0.05
+"""Seconds between two events while there is more urgent work than can be done."""
 
-    def __init__(self, cluster: Cluster) -> None:
+
+class Outbox:
+    """Posts what it is told; an event that cannot be posted is logged and is no reason to fail anything.
+
+    `is_busy` says whether there is more urgent work than can be done: then it goes slowly.
+    """
+
+    def __init__(self, cluster: Cluster, is_busy: Callable[[], bool]) -> None:
         self._cluster = cluster
+        self._is_busy = is_busy
         self._waiting: asyncio.Queue[tuple[Mapping[str, Any], Event]] = asyncio.Queue(MOST_WAITING)
 
-    def tell(self, obj: Mapping[str, Any], events: Iterable[Event]) -> None:
-        """Log the events, and have them posted about the object."""
-        about = {key: obj[key] for key in ("apiVersion", "kind", "metadata") if key in obj}
+    def tell(self, about: Mapping[str, Any], events: Iterable[Event]) -> None:
+        """Log the events, and have them posted about the object; of it what names it and its version is enough."""
         for event in events:
             say = log.warning if event.type == "Warning" else log.info
             say(event.note, reason=event.reason)
@@ -49,11 +56,10 @@ class Outbox:
 
     async def _post_all(self) -> None:
         while True:
+            if self._is_busy():
+                await asyncio.sleep(BREATH)
             about, event = await self._waiting.get()
-            try:
-                await self._post(about, event)
-            finally:
-                self._waiting.task_done()
+            await self._post(about, event)
 
     async def _post(self, about: Mapping[str, Any], event: Event) -> None:
         try:

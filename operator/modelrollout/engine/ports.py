@@ -134,8 +134,16 @@ class Cluster(Protocol):
         """Return what stands behind a Service, as the watches last said."""
         ...
 
+    def ready_replicas(self, namespace: str, service: ServiceRef) -> int | None:
+        """Return how many ready endpoints a Service has, as the watches last said; `None` before they said anything."""
+        ...
+
     def clock_skew(self) -> timedelta | None:
         """Return how far this clock is ahead of the API server's, `None` where that is not known yet."""
+        ...
+
+    def names_bound_since(self) -> datetime | None:
+        """Return since when admission has kept messages to their writers' names, `None` where it does not."""
         ...
 
     async def workload_problem(self, namespace: str, workload: Workload) -> str | None:

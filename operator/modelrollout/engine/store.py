@@ -1,5 +1,6 @@
 """The rollouts as the watch last said, by uid; the newest resourceVersion wins."""
 
+import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -7,6 +8,7 @@ from modelrollout.api.status import VersionStatus
 from modelrollout.api.versions import ModelVersion
 from modelrollout.core.rollout import Rollout, parse_rollout
 from modelrollout.engine.ports import Gone
+from modelrollout.engine.sharing import Sharing
 
 Key = str
 
@@ -14,10 +16,19 @@ _KEPT = ("name", "namespace", "uid", "resourceVersion", "generation")
 
 
 class Stored(NamedTuple):
-    """What patches and events need of the object as it came, and the object as it was read, for deciding."""
+    """What patches and events need of the object as it came, and the object as it was read, for deciding.
 
-    obj: dict[str, Any]
+    Status as it came is kept as text: it is needed for writes alone, and as objects it is half of all memory.
+    """
+
+    head: dict[str, Any]
+    status_text: bytes
     rollout: Rollout
+
+    @property
+    def status(self) -> Any:  # noqa: ANN401 - whatever stands there
+        """Status as it came, also what could not be read of it."""
+        return json.loads(self.status_text)
 
 
 class Store:
@@ -26,6 +37,7 @@ class Store:
     def __init__(self) -> None:
         self._objects: dict[Key, Stored] = {}
         self._by_name: dict[tuple[str, str], set[Key]] = {}
+        self._sharing = Sharing()
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -37,11 +49,15 @@ class Store:
         """Keep the object if it is news; return whether it was."""
         uid = obj["metadata"]["uid"]
         known = self._objects.get(uid)
-        if known is not None and _version(known.obj) >= _version(obj):
+        if known is not None and _version(known.head) >= _version(obj):
             return False
         if known is not None:
             self._unindex(uid, known.rollout)
-        self._objects[uid] = stored = Stored(_kept(obj), parse_rollout(obj, known.rollout if known else None))
+        read = parse_rollout(obj, known.rollout if known else None)
+        self._sharing.share(read.status)
+        if read.spec is not None and not (known and known.rollout.spec is read.spec):
+            self._sharing.share(read.spec)
+        self._objects[uid] = stored = Stored(_head(obj), json.dumps(obj.get("status")).encode(), read)
         for name in _names(stored.rollout):
             self._by_name.setdefault(name, set()).add(uid)
         return True
@@ -99,9 +115,9 @@ def _names(rollout: Rollout) -> set[tuple[str, str]]:
     return {(rollout.namespace, name) for name in names}
 
 
-def _kept(obj: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is most of an object and read by nobody here: managedFields, annotations, spec (it is parsed)."""
-    kept: dict[str, Any] = {key: obj[key] for key in ("apiVersion", "kind", "status") if key in obj}
+def _head(obj: dict[str, Any]) -> dict[str, Any]:
+    """Return what names the object and its version."""
+    kept: dict[str, Any] = {key: obj[key] for key in ("apiVersion", "kind") if key in obj}
     return {**kept, "metadata": {key: obj["metadata"][key] for key in _KEPT if key in obj["metadata"]}}
 
 

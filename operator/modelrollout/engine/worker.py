@@ -17,12 +17,12 @@ from modelrollout.core.traffic import Route, Routed, way_back_in
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.memory import Memory, Notes, next_look
 from modelrollout.engine.observe import Observer
-from modelrollout.engine.outbox import Outbox
+from modelrollout.engine.outbox import BREATH, Outbox
 from modelrollout.engine.ports import Clock, Cluster, Conflict, Gone, Refused, Telemetry, Unavailable
 from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Key, Store
 from modelrollout.engine.turns import Interrupted, Turns
-from modelrollout.engine.workqueue import ALL_LANES, Lane, WorkQueue
+from modelrollout.engine.workqueue import AFTERWARDS_ONLY, ALL_LANES, URGENT_ONLY, Lane, WorkQueue
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,7 @@ LONGEST_BACKOFF = 30.0
 LONGEST_URGENT_BACKOFF = 2.0
 # A rollback is two API calls, one after another: with eight at a time the machine is the limit, not the waiting.
 URGENT_WORKERS = 8
-# Of these, so many also write down what is left to write once a route is back.
+# And so many write down what is left to write once a route is back, slowly while there is more urgent work.
 AFTERWARDS = 2
 WRITES_AT_ONCE = 3
 CONFLICTS_AT_ONCE = 3
@@ -121,9 +121,10 @@ class Engine:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._outbox.run())
-                for number in range(URGENT_WORKERS):
-                    lanes = (Lane.ROLLBACK, Lane.AFTER) if number < AFTERWARDS else (Lane.ROLLBACK,)
-                    group.create_task(self._work(lanes))
+                for _ in range(URGENT_WORKERS):
+                    group.create_task(self._work(URGENT_ONLY))
+                for _ in range(AFTERWARDS):
+                    group.create_task(self._work(AFTERWARDS_ONLY))
                 await complete.wait()
                 for _ in range(workers):
                     group.create_task(self._work(ALL_LANES))
@@ -146,6 +147,8 @@ class Engine:
 
     async def _work(self, lanes: tuple[Lane, ...]) -> None:
         while True:
+            if lanes is AFTERWARDS_ONLY and self._queue.is_behind:
+                await asyncio.sleep(BREATH)
             key = await self._queue.get(lanes)
             try:
                 if not self._is_left_alone(key):
@@ -197,7 +200,8 @@ class Engine:
             structlog.contextvars.clear_contextvars()
 
     async def _pass(self, key: Key) -> None:
-        obj, rollout = self._store.get(key)
+        stored = self._store.get(key)
+        rollout = stored.rollout
         attempt = rollout.status.attempt
         structlog.contextvars.bind_contextvars(
             namespace=rollout.namespace, name=rollout.name, uid=key, attempt=attempt.number if attempt else 0
@@ -212,7 +216,7 @@ class Engine:
             self._hurry(left.uid)  # Of a deleted rollout of this name: ours waits for it.
         decision = decide(Case(rollout, seen, self._clock(), self._limits))
         async with self._turn_to_write(rollout, decision, notes):
-            route = await self._applier.apply(obj, rollout, decision)
+            route = await self._applier.apply(stored, decision)
         self._telemetry.decided(rollout.status, decision.status)
         notes.note_write(decision.write, seen.route, now)
         notes.given_back = _guard_if_back(decision, route)

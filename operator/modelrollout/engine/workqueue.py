@@ -24,6 +24,7 @@ class Lane(IntEnum):
 
 
 URGENT_ONLY = (Lane.ROLLBACK,)
+AFTERWARDS_ONLY = (Lane.AFTER,)
 ALL_LANES = tuple(Lane)
 
 
@@ -139,6 +140,11 @@ class WorkQueue:
     def depth(self) -> int:
         """How many keys are due and not yet taken."""
         return sum(len(lane) for lane in self._ready.values())
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a key is due, in a lane that is not for afterwards, that nobody has been free to take."""
+        return any(self._ready[lane] for lane in Lane if lane is not Lane.AFTER)
 
     @property
     def lateness(self) -> float:

@@ -54,7 +54,7 @@ def parse_reply(reply: Reply, source: str) -> Found | NoData:
         first = warnings[0] if isinstance(warnings, list) else warnings
         return NoData(
             Unknown.WARNINGS,
-            f"source {source} answers with a warning, so the numbers may be partial: {_quote(first)}",
+            f"source {source} answers with a warning, so the numbers may be partial: {quote(first)}",
         )
     try:
         return Found(_samples(document["data"]))
@@ -99,7 +99,7 @@ def _parse_number(text: str, source: str, what: str) -> float | NoData:
 
 def _refusal(reply: Reply, source: str) -> NoData:
     document = _document(reply.body) or {}
-    own_words = f": {_quote(document['error'])}" if isinstance(document.get("error"), str) else ""
+    own_words = f": {quote(document['error'])}" if isinstance(document.get("error"), str) else ""
     if document.get("errorType") == "timeout":
         return NoData(Unknown.TIMED_OUT, f"source {source} gave up on the query{own_words}")
     if 300 <= reply.status < 400:
@@ -171,7 +171,7 @@ def _list(value: object) -> list[Any]:
     return value
 
 
-def _quote(text: object) -> str:
-    """Return Prometheus' own words on one printable line, bounded."""
+def quote(text: object) -> str:
+    """Return another's own words on one printable line, bounded."""
     line = " ".join("".join(c if c.isprintable() else " " for c in str(text)[: 4 * LONGEST_QUOTE]).split())
     return line if len(line) <= LONGEST_QUOTE else f"{line[: LONGEST_QUOTE - 1]}…"

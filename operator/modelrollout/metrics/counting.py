@@ -11,10 +11,11 @@ from modelrollout.api.gates import Gate
 from modelrollout.core.evidence import NoData, Unknown
 from modelrollout.core.stats import Counts
 from modelrollout.metrics import queries
-from modelrollout.metrics.answers import number_of
+from modelrollout.metrics.answers import Found, number_of
 from modelrollout.metrics.batches import Batches
 from modelrollout.metrics.presets import Histogram, Signals
-from modelrollout.metrics.queries import PromQL, Selector
+from modelrollout.metrics.queries import Counter, Events, PromQL, Selector
+from modelrollout.metrics.servers.exports import Lacks
 
 _MOST_EVENTS = 1e15
 _LONGEST_SELECTOR = 400
@@ -48,13 +49,23 @@ class Look:
             for ask, answer in zip(asks, found, strict=True)
         ]
 
-    def events(self, selector: Selector, what: str) -> Ask:
+    async def many(self, asked: Sequence[PromQL]) -> list[Found | NoData]:
+        """Return all series of each query at the window's end, all asked for at once."""
+        self.asked.extend(asked)
+        return await self.source.ask(self.asker, asked, self.until)
+
+    def events(self, selector: Events, what: str) -> Ask:
         """Return how to ask for the events that the counters had in the window."""
         return Ask(queries.count(selector, self.window), f"{what} ({_short(selector)})")
 
 
 class Counting(Protocol):
     """Two numbers to ask for, and the counts that they come to."""
+
+    @property
+    def series(self) -> Events:
+        """The counter of all requests that they rest on."""
+        ...
 
     def asks(self, look: Look) -> tuple[Ask, Ask]:
         """Return what to ask for."""
@@ -73,18 +84,25 @@ class Counting(Protocol):
 class Errors:
     """The requests of a version, and those that ended in an error.
 
-    `version` is candidate or baseline, for sentences. No error series is no error: it is born with the first.
+    `version` is candidate or baseline, and `word` what the bad ones are called, for sentences. No error series is no
+    error: it is born with the first.
     """
 
     version: str
-    requests: Selector
-    errors: Selector
+    requests: Events
+    errors: Events
+    word: str = "errors"
+
+    @property
+    def series(self) -> Events:
+        """The counter of all requests."""
+        return self.requests
 
     def asks(self, look: Look) -> tuple[Ask, Ask]:
         """Return what to ask for: all requests, and the bad ones."""
         return (
             look.events(self.requests, f"the {self.version}'s requests"),
-            look.events(self.errors, f"the {self.version}'s errors"),
+            look.events(self.errors, f"the {self.version}'s {self.word}"),
         )
 
     async def read(self, look: Look, total: float | NoData, other: float | NoData) -> Counts | NoData:
@@ -92,10 +110,16 @@ class Errors:
         requests = _whole(look, total, f"the {self.version}'s requests")
         if isinstance(requests, NoData):
             return _without_requests(look, requests, self.version, self.requests)
-        bad = _whole(look, other, f"the {self.version}'s errors")
+        bad = _whole(look, other, f"the {self.version}'s {self.word}")
         if isinstance(bad, NoData):
             return Counts(requests, 0) if bad.reason is Unknown.NO_DATA else bad
-        return _counts(look, self.version, requests, bad)
+        if bad > requests + slack(requests):
+            return NoData(
+                Unknown.MALFORMED,
+                f"source {look.name} counts {bad} {self.word} of the {self.version} among {requests} requests: check"
+                f" that {_names(self.errors)} counts some of what {_names(self.requests)} counts",
+            )
+        return Counts(requests, min(bad, requests))
 
     def each_minute(self) -> tuple[PromQL, PromQL]:
         """Return how to ask for all and for bad ones in one minute."""
@@ -111,11 +135,16 @@ class Slow:
     histogram: Histogram
     threshold: timedelta
 
+    @property
+    def series(self) -> Selector:
+        """The histogram's own count of all requests."""
+        return self.histogram.selector.suffixed("_count")
+
     def asks(self, look: Look) -> tuple[Ask, Ask]:
         """Return what to ask for: all requests, and the fast ones."""
         fast = queries.bucket(self.histogram.selector, self.histogram.bound_of(self.threshold))
         return (
-            look.events(self._requests, f"the {self.version}'s requests"),
+            look.events(self.series, f"the {self.version}'s requests"),
             look.events(fast, f"the {self.version}'s requests within {render_duration(self.threshold)}"),
         )
 
@@ -123,13 +152,13 @@ class Slow:
         """Return the counts; where the bound is missing, those there are are asked for."""
         requests = _whole(look, total, f"the {self.version}'s requests")
         if isinstance(requests, NoData):
-            return _without_requests(look, requests, self.version, self._requests)
+            return _without_requests(look, requests, self.version, self.series)
         fast = _whole(look, other, f"the {self.version}'s requests within {render_duration(self.threshold)}")
         if isinstance(fast, NoData):
             if fast.reason is Unknown.NO_DATA:
                 return await _without_bucket(look, self.version, self.histogram, self.threshold)
             return fast
-        if fast > requests + _slack(requests):
+        if fast > requests + slack(requests):
             return NoData(
                 Unknown.MALFORMED,
                 f"source {look.name} counts {fast} fast requests of the {self.version} among {requests}:"
@@ -139,36 +168,60 @@ class Slow:
 
     def each_minute(self) -> tuple[PromQL, PromQL]:
         """Return how to ask for all and for slow ones in one minute."""
-        total = queries.each_minute(self._requests)
+        total = queries.each_minute(self.series)
         fast = queries.bucket(self.histogram.selector, self.histogram.bound_of(self.threshold))
         return total, queries.rest(total, queries.each_minute(fast))
 
-    @property
-    def _requests(self) -> Selector:
-        return self.histogram.selector.suffixed("_count")
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """The requests of a version, none of them bad. What is asked for twice travels once."""
+
+    version: str
+    series: Events
+
+    def asks(self, look: Look) -> tuple[Ask, Ask]:
+        """Return what to ask for."""
+        ask = look.events(self.series, f"the {self.version}'s requests")
+        return ask, ask
+
+    async def read(self, look: Look, total: float | NoData, other: float | NoData) -> Counts | NoData:
+        """Return the counts."""
+        del other
+        requests = _whole(look, total, f"the {self.version}'s requests")
+        if isinstance(requests, NoData):
+            return _without_requests(look, requests, self.version, self.series)
+        return Counts(requests, 0)
+
+    def each_minute(self) -> tuple[PromQL, PromQL]:
+        """Return how to ask for all, and again for all: nobody asks how evenly none are bad."""
+        total = queries.each_minute(self.series)
+        return total, total
 
 
 def counting_of(gate: Gate, version: str, signals: Signals) -> Counting:
     """Return how a gate's requests are counted.
 
     Raises:
-        ValueError: the user has not named the metric that the gate needs.
+        ValueError: the server does not export what the gate needs.
     """
+    if gate.throughput is not None:
+        return Requests(version, signals.requests)
     if gate.latency is not None:
-        if signals.duration is None:
-            raise ValueError("spec.metrics.custom.duration is missing")
+        if isinstance(signals.duration, Lacks):
+            raise ValueError(signals.duration.because)
         return Slow(version, signals.duration, gate.latency.threshold)
-    if signals.errors is None:
-        raise ValueError("spec.metrics.custom.errors is missing")
+    if isinstance(signals.errors, Lacks):
+        raise ValueError(signals.errors.because)  # noqa: TRY004 it is the server that lacks it
     return Errors(version, signals.requests, signals.errors)
 
 
-def ask_age(series: Selector) -> Ask:
+def ask_age(series: Events) -> Ask:
     """Return how to ask for the seconds since the newest sample."""
     return Ask(queries.age(series), f"the age of the newest sample of {_short(series)}")
 
 
-def staleness(look: Look, series: Selector, age: float | NoData, limit: timedelta) -> NoData | None:
+def staleness(look: Look, series: Events, age: float | NoData, limit: timedelta) -> NoData | None:
     """Return a complaint if the newest sample at the window's end is older than `limit`, or its series has ended."""
     if isinstance(age, NoData):
         if age.reason is not Unknown.NO_DATA:
@@ -184,11 +237,6 @@ def staleness(look: Look, series: Selector, age: float | NoData, limit: timedelt
     )
 
 
-def judged_series(signals: Signals, *, slow: bool) -> Selector:
-    """Return the counter of all requests that a gate rests on: the histogram's own where it judges durations."""
-    return signals.duration.selector.suffixed("_count") if slow and signals.duration else signals.requests
-
-
 def _whole(look: Look, found: float | NoData, what: str) -> int | NoData:
     """Return a count as the whole number that it is: `increase` extrapolates."""
     if isinstance(found, NoData):
@@ -198,7 +246,7 @@ def _whole(look: Look, found: float | NoData, what: str) -> int | NoData:
     return NoData(Unknown.MALFORMED, f"source {look.name} gives {found:g} for {what}, which is no count")
 
 
-def _without_requests(look: Look, problem: NoData, version: str, series: Selector) -> NoData:
+def _without_requests(look: Look, problem: NoData, version: str, series: Events) -> NoData:
     if problem.reason is not Unknown.NO_DATA:
         return problem
     return NoData(
@@ -231,17 +279,7 @@ def _bound(text: str, histogram: Histogram) -> timedelta | None:
     return timedelta(milliseconds=int(milliseconds)) if whole else None
 
 
-def _counts(look: Look, version: str, total: int, bad: int) -> Counts | NoData:
-    if bad > total + _slack(total):
-        return NoData(
-            Unknown.MALFORMED,
-            f"source {look.name} counts {bad} errors of the {version} among {total} requests:"
-            " check that the error counter counts some of what the request counter counts",
-        )
-    return Counts(total, min(bad, total))
-
-
-def _slack(total: int) -> int:
+def slack(total: int) -> int:
     """How far two counts of the same events may lie apart: `increase` extrapolates each series by itself.
 
     Without it a version whose every request fails would be unknown rather than bad.
@@ -249,6 +287,10 @@ def _slack(total: int) -> int:
     return 1 + total // 20
 
 
-def _short(selector: Selector) -> str:
+def _names(series: Events) -> str:
+    return " and ".join(part.metric for part in (series.parts if isinstance(series, Counter) else (series,)))
+
+
+def _short(selector: Events) -> str:
     text = str(selector)
     return text if len(text) <= _LONGEST_SELECTOR else f"{text[: _LONGEST_SELECTOR - 1]}…"

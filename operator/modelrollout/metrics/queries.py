@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Literal, NewType
 
 PromQL = NewType("PromQL", str)
@@ -12,6 +13,9 @@ Op = Literal["=", "!=", "=~", "!~"]
 
 REMEMBERED = timedelta(hours=1)
 """How far before the window a series is looked for, to tell an old one from a newborn."""
+
+REMEMBERED_QUERIES = 256
+"""The gates of one look often count the same series; another look has another window."""
 
 MOMENTS = 1000
 """How many moments of a span are looked at, at most."""
@@ -23,9 +27,7 @@ PART = "part"
 
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
-_ESCAPES = str.maketrans(
-    {"\\": "\\\\", '"': '\\"', "\n": "\\n"} | {chr(n): f"\\x{n:02x}" for n in range(32) if n != 10}
-)
+_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n"} | {chr(n): f"\\x{n:02x}" for n in range(32) if n != 10})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Matcher:
         self.value.encode()
 
     def __str__(self) -> str:
-        return f'{self.label}{self.op}"{self.value.translate(_ESCAPES)}"'
+        return f'{self.label}{self.op}"{escaped(self.value)}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,30 @@ class Selector:
         return replace(self, metric=self.metric + suffix)
 
 
-def count(selector: Selector, window: timedelta) -> PromQL:
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Counters whose events add up, one in most cases; some servers count good and bad requests apart."""
+
+    parts: tuple[Selector, ...]
+
+    def __str__(self) -> str:
+        return " + ".join(map(str, self.parts))
+
+    def where(self, *matchers: Matcher) -> "Counter":
+        """Return the same with further matchers on each part."""
+        return Counter(tuple(part.where(*matchers) for part in self.parts))
+
+
+Events = Selector | Counter
+
+
+def escaped(text: str, quote: str = '"') -> str:
+    """Return the text as it stands in PromQL between these quotes: double or single ones."""
+    return text.translate(_ESCAPES).replace(quote, f"\\{quote}")
+
+
+@lru_cache(maxsize=REMEMBERED_QUERIES)
+def count(series: Events, window: timedelta) -> PromQL:
     """Return how many events the counters had within `window` before the time of evaluation.
 
     A series born inside the window counts by its last value, because `increase` never sees the first one;
@@ -86,33 +111,51 @@ def count(selector: Selector, window: timedelta) -> PromQL:
     back within the hour, from 0 and under the same labels, loses the events of its first scrape.
     No series at all gives an empty answer, not 0.
     """
-    span = _span(window)
-    old = f"(present_over_time({selector}[{_span(REMEMBERED)}] offset {span}) or resets({selector}[{span}]) > 0)"
-    return PromQL(f"sum((last_over_time({selector}[{span}]) unless {old}) or (increase({selector}[{span}]) and {old}))")
+    counts = [_count(part, window) for part in _parts(series)]
+    return counts[0] if len(counts) == 1 else PromQL(f"sum({side_by_side(counts)})")
 
 
-def age(selector: Selector) -> PromQL:
+def age(series: Events) -> PromQL:
     """Return the seconds from the newest sample to the time of evaluation; empty where scraping has stopped."""
-    return PromQL(f"time() - max(timestamp({selector}))")
+    newest = [PromQL(f"max(timestamp({part}))") for part in _parts(series)]
+    return PromQL(f"time() - {newest[0] if len(newest) == 1 else f'max({side_by_side(newest)})'}")
 
 
-def coverage(selector: Selector, window: timedelta, freshness: timedelta) -> PromQL:
+def coverage(series: Events, window: timedelta, freshness: timedelta) -> PromQL:
     """Return the fraction of `window` at whose moments a sample was no older than `freshness`; empty for none.
 
     It is looked at moments `freshness` apart, at 1,000 at most.
     """
     moments = f"{_span(window)}:{_span(max(freshness, window / MOMENTS))}"
-    seen = f"count_over_time(group(last_over_time({selector}[{_span(freshness)}]))[{moments}])"
+    fresh = " or ".join(f"last_over_time({part}[{_span(freshness)}])" for part in _parts(series))
+    seen = f"count_over_time(group({fresh})[{moments}])"
     return PromQL(f"{seen} / count_over_time(vector(1)[{moments}])")
 
 
-def each_minute(selector: Selector) -> PromQL:
+def _parts(series: Events) -> tuple[Selector, ...]:
+    return series.parts if isinstance(series, Counter) else (series,)
+
+
+@lru_cache(maxsize=REMEMBERED_QUERIES)
+def buckets(histogram: Selector, window: timedelta) -> PromQL:
+    """Return how many observations each bucket of a histogram had, one number for each `le`; as `count` does."""
+    return _count(histogram.suffixed("_bucket"), window, "sum by (le) ")
+
+
+def _count(selector: Selector, window: timedelta, total: str = "sum") -> PromQL:
+    series, span = str(selector), _span(window)
+    old = f"(present_over_time({series}[{_span(REMEMBERED)}] offset {span}) or resets({series}[{span}]) > 0)"
+    return PromQL(f"{total}((last_over_time({series}[{span}]) unless {old}) or (increase({series}[{span}]) and {old}))")
+
+
+def each_minute(series: Events) -> PromQL:
     """Return how many events the counters had in the minute before the time of evaluation.
 
     The plain difference, not `increase`: that one extrapolates from the samples inside a window, and with one each 15 s
     a minute's counts would vary by a third too much. A counter that was reset says nothing of that minute.
     """
-    return PromQL(f"sum(({selector} - {selector} offset 1m) >= 0)")
+    minutes = [PromQL(f"sum(({part} - {part} offset 1m) >= 0)") for part in _parts(series)]
+    return minutes[0] if len(minutes) == 1 else PromQL(f"sum({side_by_side(minutes)})")
 
 
 def or_none(expression: PromQL, beside: PromQL) -> PromQL:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 import structlog
 
@@ -23,6 +24,7 @@ from modelrollout.core.evidence import (
     Unknown,
     digest_of_queries,
 )
+from modelrollout.core.plan import limits_of
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import Blocked
 from modelrollout.engine.ports import Clock
@@ -31,11 +33,15 @@ from modelrollout.metrics.answers import number_of
 from modelrollout.metrics.batches import Batches
 from modelrollout.metrics.clocks import SourceClock
 from modelrollout.metrics.config import SourceConfig
-from modelrollout.metrics.counting import Ask, Counting, Look, ask_age, counting_of, judged_series, staleness
+from modelrollout.metrics.counting import Ask, Counting, Look, ask_age, counting_of, staleness
+from modelrollout.metrics.histograms import distributed, histogram_of
 from modelrollout.metrics.history import SPAN, minutes_of
-from modelrollout.metrics.presets import Signals, signals_of
+from modelrollout.metrics.placeholders import names_version, query_for
+from modelrollout.metrics.presets import Signals, need_of, signals_of, undivided
 from modelrollout.metrics.prometheus import OnCall, PrometheusSource
-from modelrollout.metrics.queries import PromQL
+from modelrollout.metrics.ratios import ratio_of
+from modelrollout.metrics.servers.exports import Lacks
+from modelrollout.metrics.webhooks import WebhookConfig, Webhooks
 
 _ANY_TRACK = Track("default", "HTTPRoute", "any", "any", 80, "any")
 
@@ -45,7 +51,14 @@ _log = structlog.get_logger()
 class Sources:
     """The sources that the administrator configured; an `engine.ports.Source`."""
 
-    def __init__(self, configs: Mapping[str, SourceConfig], clock: Clock, on_call: OnCall) -> None:
+    def __init__(
+        self,
+        configs: Mapping[str, SourceConfig],
+        clock: Clock,
+        on_call: OnCall,
+        webhooks: Mapping[str, WebhookConfig] = MappingProxyType({}),
+    ) -> None:
+        self._webhooks = Webhooks(webhooks)
         self._configs = dict(configs)
         self._sources = {name: PrometheusSource(name, config, on_call) for name, config in configs.items()}
         self._watches = {name: SourceClock(source, clock) for name, source in self._sources.items()}
@@ -68,7 +81,12 @@ class Sources:
             signals = signals_of(metrics, _ANY_TRACK, config.namespace_label)
         except ValueError as error:
             return Blocked("BadMetrics", f"spec.metrics cannot be asked for: {error}")
-        problems = (_missing(gate, signals, config) for gate in gates)
+        if problem := undivided(metrics, config.namespace_label):
+            return Blocked("VersionsNotToldApart", f"spec.metrics cannot be asked for: {problem}.")
+        problems = (
+            _missing(gate, metrics, signals, config) or _unasked(gate, metrics, config) or self._unheard(gate)
+            for gate in gates
+        )
         return next((problem for problem in problems if problem is not None), None)
 
     async def measure(self, question: Question) -> Answer:
@@ -81,6 +99,9 @@ class Sources:
             return NoData(Unknown.REFUSED, problem.message)
         limit = self._configs[name].timeout
         try:
+            if gate.webhook is not None:
+                answer = await self._webhooks.ask(gate.webhook, question)
+                return replace(answer, asked=_asked(question, [gate.webhook.url]))
             async with asyncio.timeout(limit / timedelta(seconds=1)):
                 return await self._measure(question)
         except TimeoutError:
@@ -116,6 +137,7 @@ class Sources:
         """End all threads and connections."""
         for batches in self._batches.values():
             batches.close()
+        await self._webhooks.close()
         await asyncio.gather(*(source.close() for source in self._sources.values()))
 
     async def _measure(self, question: Question) -> Answer:
@@ -124,73 +146,120 @@ class Sources:
             return problem
         look = self._look(name, question.candidate, question.until, question.until - question.since)
         if gate.value is not None:
-            answer: Answer = await _measured(look, gate.name, gate.value)
+            answer: Answer = await _measured(look, question, gate.value.query)
+        elif gate.drift is not None:
+            answer = await distributed(look, question, gate.drift, self._configs[name].namespace_label)
         else:
             answer = await self._counts(look, question)
-        return replace(answer, asked=Asked(question.since, question.until, digest_of_queries(look.asked)))
+        return replace(answer, asked=_asked(question, look.asked))
 
     async def _counts(self, look: Look, question: Question) -> Answer:
         label, before = self._configs[look.name].namespace_label, question.before
         if before is None:
             return await _counted(look, question, label)
         hour = self._look(look.name, question.candidate, before.until, SPAN)
-        counting = counting_of(question.gate, "baseline", signals_of(question.metrics, before.baseline, label))
+        counting = _counting(question, "baseline", before.baseline, label)
         limit = self._configs[look.name].timeout / 2
         answer, history = await asyncio.gather(_counted(look, question, label), _within(limit, hour, counting))
         return replace(answer, history=history) if isinstance(answer, Counted) else answer
+
+    def _unheard(self, gate: Gate) -> Blocked | None:
+        problem = self._webhooks.problem(gate.webhook) if gate.webhook else None
+        return Blocked("WebhookNotAllowed", f"gate {gate.name}: {problem}.") if problem else None
 
     def _look(self, name: str, candidate: Track, until: datetime, window: timedelta) -> Look:
         asker = f"{candidate.namespace}/{candidate.route_name}"
         return Look(name, self._batches[name], asker, until, window)
 
 
-def _missing(gate: Gate, signals: Signals, config: SourceConfig) -> Blocked | None:
+def _asked(question: Question, texts: Sequence[str]) -> Asked:
+    return Asked(question.since, question.until, digest_of_queries(texts))
+
+
+def _missing(gate: Gate, metrics: Metrics, signals: Signals, config: SourceConfig) -> Blocked | None:
     if gate.value is not None and not config.raw_queries:
         return Blocked(
             "RawQueriesOff",
             f"gate {gate.name} has a query of its own, which this operator does not allow:"
             " use errorRate or latency, or ask the administrator to allow raw queries.",
         )
-    lacks = None
-    if gate.error_rate is not None and signals.errors is None:
-        lacks = "errors"
-    if gate.latency is not None and signals.duration is None:
-        lacks = "duration"
-    if lacks is None:
+    needs = need_of(gate.kind, signals)
+    if needs is None or not isinstance(needs.found, Lacks):
         return None
+    if metrics.preset == "custom":
+        return Blocked(
+            "MetricNotNamed",
+            f"gate {gate.name} needs {needs.what}: {needs.found.because} Or remove the gate.",
+        )
     return Blocked(
-        "MetricNotNamed", f"gate {gate.name} needs spec.metrics.custom.{lacks}: name that metric, or remove the gate."
+        "MetricNotExported",
+        f"gate {gate.name} needs {needs.what}, which preset {metrics.preset} does not have. {needs.found.because} Or"
+        " remove the gate.",
     )
 
 
-async def _measured(look: Look, gate: str, value: Value) -> Measured | NoData:
-    look.asked.append(PromQL(value.query))
-    found = await look.source.ask_alone(PromQL(value.query), look.until)
-    number = found if isinstance(found, NoData) else number_of(found, look.name, what=f"the query of gate {gate}")
-    return number if isinstance(number, NoData) else Measured(number)
+def _unasked(gate: Gate, metrics: Metrics, config: SourceConfig) -> Blocked | None:
+    try:
+        if gate.ratio is not None:
+            ratio_of(gate.ratio, "candidate", metrics, _ANY_TRACK, config.namespace_label)
+        if gate.drift is not None:
+            histogram_of(gate.drift, metrics, _ANY_TRACK, config.namespace_label)
+        if gate.value is not None:
+            _check_query(gate.value)
+    except ValueError as error:
+        return Blocked("BadMetrics", f"gate {gate.name} cannot be asked for: {error}")
+    return None
+
+
+def _check_query(value: Value) -> None:
+    query_for(value.query, _ANY_TRACK)
+    if value.is_relative and not names_version(value.query):
+        raise ValueError("its query names no version: write $service or $version as a label's value, in quotes")
+
+
+async def _measured(look: Look, question: Question, query: str) -> Measured | NoData:
+    """Measure the candidate's value, and the baseline's where the query names the version."""
+    what = f"the query of gate {question.gate.name}"
+
+    async def ask(track: Track) -> float | NoData:
+        text = query_for(query, track)
+        look.asked.append(text)
+        found = await look.source.ask_alone(text, look.until)
+        return found if isinstance(found, NoData) else number_of(found, look.name, what=what)
+
+    if question.baseline is None or not names_version(query):
+        value = await ask(question.candidate)
+        return value if isinstance(value, NoData) else Measured(value)
+    value, baseline = await asyncio.gather(ask(question.candidate), ask(question.baseline))
+    return value if isinstance(value, NoData) else Measured(value, baseline)
 
 
 async def _counted(look: Look, question: Question, label: str | None) -> Counted | NoData:
     """Count both versions' requests: a gate without a relative limit asks whether both are failing."""
     gate = question.gate
-    signals = signals_of(question.metrics, question.candidate, label)
-    series = judged_series(signals, slow=gate.latency is not None)
-    candidate = counting_of(gate, "candidate", signals)
-    asks = [ask_age(series), *candidate.asks(look)]
+    candidate = _counting(question, "candidate", question.candidate, label)
+    asks = [ask_age(candidate.series), *candidate.asks(look)]
     if question.baseline is None:
         age, *of_candidate = await look.numbers(asks)
         compared: Counts | NoData | None = None
     else:
-        baseline = counting_of(gate, "baseline", signals_of(question.metrics, question.baseline, label))
+        baseline = _counting(question, "baseline", question.baseline, label)
         age, first, second, *of_baseline = await look.numbers([*asks, *baseline.asks(look)])
         of_candidate = [first, second]
         compared = _compared(gate, await baseline.read(look, *of_baseline))
     judged = await candidate.read(look, *of_candidate)
     if isinstance(judged, NoData):
         return judged
-    if stale := staleness(look, series, age, question.freshness):
+    if stale := staleness(look, candidate.series, age, question.freshness):
         return stale
     return compared if isinstance(compared, NoData) else Counted(judged, compared)
+
+
+def _counting(question: Question, version: str, track: Track, label: str | None) -> Counting:
+    gate, metrics = question.gate, question.metrics
+    if gate.ratio is not None:
+        return ratio_of(gate.ratio, version, metrics, track, label)
+    return counting_of(gate, version, signals_of(metrics, track, label))
 
 
 async def _within(limit: timedelta, hour: Look, counting: Counting) -> Minutes | NoData:
@@ -205,7 +274,6 @@ async def _within(limit: timedelta, hour: Look, counting: Counting) -> Minutes |
 
 
 def _compared(gate: Gate, found: Counts | NoData) -> Counts | NoData | None:
-    limits = gate.error_rate or gate.latency
-    if isinstance(found, NoData) and limits is not None and limits.max_increase is None:
+    if isinstance(found, NoData) and "relative" not in limits_of(gate):
         return None
     return Counts(0, 0) if isinstance(found, NoData) and found.reason is Unknown.NO_DATA else found

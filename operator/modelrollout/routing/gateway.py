@@ -1,6 +1,7 @@
 """What the gateways in front of a route can do: by their class's own word, or by what is known of its controller."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -20,11 +21,15 @@ class Mirroring(StrEnum):
     NONE = "none"
 
 
+_ENVOY_GATEWAY = "gateway.envoyproxy.io/gatewayclass-controller"
+"""Puts all backends of a rule into one cluster of Envoy's, unless they have filters of their own; it numbers them then,
+and a number is nobody's name."""
+
 # For controllers whose GatewayClass publishes no features; measured, or from their conformance reports.
 # Traefik answers 500 to the whole rule while its status says that all is well; Contour mirrors everything
 # whatever the percentage.
 KNOWN: Mapping[str, Mirroring] = {
-    "gateway.envoyproxy.io/gatewayclass-controller": Mirroring.PERCENT,
+    _ENVOY_GATEWAY: Mirroring.PERCENT,
     "istio.io/gateway-controller": Mirroring.PERCENT,
     "projectcontour.io/gateway-controller": Mirroring.ALL,
     "traefik.io/gateway-controller": Mirroring.NONE,
@@ -56,13 +61,15 @@ class Gateways:
         if isinstance(parents, Blocked):
             return parents
         weakest = _capabilities(Mirroring.PERCENT, "")
+        one_cluster = False
         for parent in parents:
             found = await self._capabilities_behind(parent, place)
             if isinstance(found, Blocked):
                 return found
+            one_cluster |= found.one_cluster
             if (found.mirror, found.mirror_percent) < (weakest.mirror, weakest.mirror_percent):
                 weakest = found
-        return weakest
+        return replace(weakest, one_cluster=one_cluster)
 
     async def _parents(self, place: Place) -> Sequence[Mapping[str, Any]] | Blocked:
         traffic = place.traffic.gateway_route
@@ -121,7 +128,8 @@ class Gateways:
                 f" administrator says so with {SETTING} {controller}=percent (or =all, if it always copies everything);"
                 f" else {_ALTERNATIVES}",
             )
-        return _capabilities(mirroring, _remedy(mirroring, gateway, controller, kind))
+        found = _capabilities(mirroring, _remedy(mirroring, gateway, controller, kind))
+        return replace(found, one_cluster=controller == _ENVOY_GATEWAY)
 
 
 def _kind_of(place: Place) -> tuple[str, str]:

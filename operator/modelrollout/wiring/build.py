@@ -13,6 +13,7 @@ from typing import Any
 import kopf
 from prometheus_client import CollectorRegistry
 
+from modelrollout.cluster.admission import Admission
 from modelrollout.cluster.election import Election
 from modelrollout.cluster.kubernetes import ROLLOUTS, WATCHED, Kubernetes
 from modelrollout.cluster.lease import Terms
@@ -54,6 +55,7 @@ class Parts:
     engine: Engine
     sweeper: Sweeper
     rereader: Rereader
+    admission: Admission | None
     watch: kopf.OperatorRegistry
 
 
@@ -75,7 +77,9 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     stack.push_async_callback(server.close)
     served = await served_kinds(server)
     world = World()
-    kubernetes = Kubernetes(server, world, clock=now, identity=identity_of(settings))
+    policy = settings.admission_policy
+    admission = Admission(server, policy, settings.namespaces) if policy else None
+    kubernetes = Kubernetes(server, world, clock=now, identity=identity_of(settings), admission=admission)
     sources = _sources(settings, metrics)
     stack.push_async_callback(sources.close)
     store = Store()
@@ -106,6 +110,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
         engine=engine,
         sweeper=sweeper,
         rereader=rereader,
+        admission=admission,
         watch=watch,
     )
 
@@ -154,7 +159,7 @@ def _sources(settings: Settings, metrics: Metrics) -> Sources:
         name: source.model_copy(update={"raw_queries": source.raw_queries or settings.raw_queries})
         for name, source in settings.metrics_sources.items()
     }
-    return Sources(configs, clock=now, on_call=metrics.queried)
+    return Sources(configs, clock=now, on_call=metrics.queried, webhooks=settings.webhooks)
 
 
 def _engine(
@@ -166,7 +171,7 @@ def _engine(
         grpc_route=grpcroute_driver(kubernetes, gateways),
         traefik_service=traefikservice_driver(kubernetes),
     )
-    outbox = Outbox(kubernetes)
+    outbox = Outbox(kubernetes, lambda: queue.is_behind)
     return Engine(
         store=store,
         queue=queue,

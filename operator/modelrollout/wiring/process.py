@@ -71,6 +71,7 @@ async def run(settings: Settings) -> None:
             [
                 parts.sweeper.run(),
                 measure_lag(parts.metrics.lagged),
+                *([parts.admission.run()] if parts.admission else []),
                 parts.election.run(lambda: _work(settings, parts)) if parts.election else _work(settings, parts),
             ],
             until_more_are_served(parts.served, lambda: served_kinds(parts.server)),

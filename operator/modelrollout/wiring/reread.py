@@ -196,6 +196,6 @@ class Rereader:
 
     def _forget(self, uid: str) -> None:
         try:
-            self._engine.dropped(self._store.get(uid).obj)
+            self._engine.dropped(self._store.get(uid).head)
         except Gone:
             return  # Not known, or the watch has told by now.

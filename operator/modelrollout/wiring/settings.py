@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from modelrollout.api.fields import parse_duration
 from modelrollout.cluster import lease
 from modelrollout.metrics.config import SourceConfig
+from modelrollout.metrics.webhooks import Host, WebhookConfig
 from modelrollout.routing.gateway import Mirroring
 
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -59,6 +60,10 @@ class Settings(BaseSettings):
     metrics_sources: dict[str, SourceConfig] = Field(
         {}, description='Metrics sources by the name that rollouts use, as JSON: {"default": {"url": "http://…"}}.'
     )
+    webhooks: dict[Host, WebhookConfig] = Field(
+        {},
+        description='Hosts that gates of kind webhook may ask, as JSON, with their port if it is not 443: {"judge.models:8443": {}}.',
+    )
     gateway_mirror: dict[str, Mirroring] = Field(
         {},
         description="What gateways of a controllerName can mirror, as JSON; outranks what is known of them, and takes away from what their class says.",
@@ -92,6 +97,11 @@ class Settings(BaseSettings):
     lease_duration: Annotated[Span, AfterValidator(_lease_duration)] = Field(
         timedelta(seconds=3),
         description="How long another waits after the last renewal before it takes over; renewed every quarter of it, and nothing is written two thirds after the last.",
+    )
+
+    admission_policy: str = Field(
+        "",
+        description="Name of the ValidatingAdmissionPolicy, and of its binding, that keep messages in status.control to their writers' names; no name counts as verified while it does not stand, or when empty.",
     )
 
     @model_validator(mode="after")

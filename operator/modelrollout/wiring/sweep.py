@@ -105,7 +105,7 @@ class Sweeper:
         missed = sum(self._engine.seen({**kind, **obj}) for obj in listed.values())
         for stored in self._store.all():
             if stored.rollout.uid not in listed and int(stored.rollout.guard) <= newest:
-                self._engine.dropped(stored.obj)
+                self._engine.dropped(stored.head)
                 missed += 1
         self._count(ROLLOUTS.plural, missed)
         self._engine.give_back()

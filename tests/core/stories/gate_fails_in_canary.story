@@ -16,7 +16,7 @@ A candidate breaks under half of the live requests; after a repair somebody asks
 16:31:00      RollingBack: Catastrophe: gate errors: 2700 of the candidate's 4500 requests failed: half or more, no test is needed Runbook: https://runbooks/fraud
 16:31:00      route: v1 100%
 16:31:00      phase: RollingBack
-16:31:00      RolledBack: version v2 has no traffic any more, v1 serves Runbook: https://runbooks/fraud
+16:31:00      RolledBack: version v2 (digest 2c47eb2e44362a79) has no traffic any more, v1 serves; Catastrophe: gate errors: 2700 of the candidate's 4500 requests failed: half or more, no test is needed Runbook: https://runbooks/fraud
 16:31:00      phase: RolledBack
 16:36:00      CandidateIdle: version v2 has been idle since 2026-11-17 16:36:00 UTC: its pods may go
 17:30:00  v2 works again

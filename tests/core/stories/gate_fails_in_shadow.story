@@ -10,7 +10,7 @@ A candidate that fails 5% of its copies is taken out before a user has met it. I
 15:57:00      RollingBack: GateFailed: gate errors: 1125 of 22500 requests failed (5%), allowed is 1%; odds against it over 1000000:1 Runbook: https://runbooks/fraud
 15:57:00      route: v1 100%
 15:57:00      phase: RollingBack
-15:57:00      RolledBack: version v2 has no traffic any more, v1 serves Runbook: https://runbooks/fraud
+15:57:00      RolledBack: version v2 (digest 2c47eb2e44362a79) has no traffic any more, v1 serves; GateFailed: gate errors: 1125 of 22500 requests failed (5%), allowed is 1%; odds against it over 1000000:1 Runbook: https://runbooks/fraud
 15:57:00      phase: RolledBack
 16:02:00      CandidateIdle: version v2 has been idle since 2026-11-17 16:02:00 UTC: its pods may go
 17:00:00  the story ends

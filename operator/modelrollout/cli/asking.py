@@ -1,0 +1,138 @@
+"""Messages to the operator: a person puts one into the inbox, and may wait to see it answered."""
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from modelrollout.api.fields import render_duration
+from modelrollout.cli.durations import DURATION
+from modelrollout.cli.exits import Exit, Problem
+from modelrollout.cli.follow import Lost, follow, present
+from modelrollout.cli.output import output_option, print_json
+from modelrollout.cli.rollouts import Object, Rollouts, rollouts_of
+from modelrollout.cli.session import Session, cluster_options, run, with_kubectl
+
+_NO = ("refused", "nothing to do", "ignored")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is put into the inbox under one name. `answered` says whether the answer is all there is to wait for."""
+
+    command: str
+    message: dict[str, Any]
+    is_done_when_answered: bool = True
+
+
+def asking(command: str, *, help: str, is_done_when_answered: bool = True) -> click.Command:  # noqa: A002 - click's word
+    """Return the click command that asks the operator for `command` of the inbox."""
+    patch = f'{{"status":{{"control":{{"{command}":{{"reason":"WHY"}}}}}}}}'
+
+    @click.command(
+        command, help=help, epilog=with_kubectl(f"kubectl patch mr NAME --subresource=status --type=merge -p '{patch}'")
+    )
+    @asking_options
+    def ask(session: Session, *, name: str, reason: str | None, wait: bool, timeout: timedelta, output: str) -> None:
+        asked = Asked(command, _message(reason), is_done_when_answered)
+        run(send(session, name, asked, wait=timeout if wait else None, output=output))
+
+    return ask
+
+
+def asking_options(function: Any) -> Any:  # noqa: ANN401 - a decorator, typed as click's own are where it is used
+    """Add the arguments of every command that asks: NAME, --reason, --wait, --timeout, and where the cluster is."""
+    decorators = (
+        click.argument("name"),
+        click.option("-r", "--reason", help="Why; shown in status, events and logs."),
+        click.option("--wait", is_flag=True, help="Wait for the operator's answer, and end with its exit code."),
+        click.option(
+            "--timeout", type=DURATION, default="1m", show_default=True, help="How long to wait at most, with --wait."
+        ),
+        output_option("text", "json"),
+        cluster_options,
+        click.pass_obj,
+    )
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function
+
+
+async def send(session: Session, name: str, asked: Asked, *, wait: timedelta | None, output: str) -> None:
+    """Put the message into the inbox; with `wait`, return when it is answered.
+
+    Raises:
+        Problem: the operator said no, or nothing in time.
+    """
+    async with rollouts_of(session) as rollouts:
+        message = dict(asked.message)
+        # Admission policies demand the name of who really asks; an operator without them takes our word.
+        if who := await rollouts.own_name():
+            message["requestedBy"] = who
+        stored = await rollouts.patch_status(name, {"control": {asked.command: message}})
+        if wait is None:
+            _tell(output, {"rollout": name, "command": asked.command, "answered": False}, _next_step(name, asked))
+            return
+        if output == "text":
+            click.echo(f"{asked.command} of {name} is asked for; waiting for the operator", err=True)
+        try:
+            async with asyncio.timeout(wait.total_seconds()):
+                result = await _answer(rollouts, name, asked, stored)
+        except TimeoutError:
+            raise Problem(
+                f"the operator has not answered within {render_duration(wait)}: the message waits in status.control."
+                " Does the operator run? (kubectl get pods -A -l app.kubernetes.io/name=modelrollout)"
+            ) from None
+    _tell(output, {"rollout": name, "command": asked.command, "answered": True, "result": result}, f"{name}: {result}")
+    if result.startswith(_NO):
+        raise SystemExit(Exit.NO)
+
+
+def _message(reason: str | None) -> dict[str, Any]:
+    return {"reason": reason} if reason else {}
+
+
+def _next_step(name: str, asked: Asked) -> str:
+    return (
+        f"{asked.command} of {name} is asked for. What came of it: kubectl modelrollout get {name}, or --wait next time"
+    )
+
+
+async def _answer(rollouts: Rollouts, name: str, asked: Asked, stored: Object) -> str:
+    """Return the operator's sentence about the message that `stored` has in its inbox."""
+    before = (stored.get("status") or {}).get("commands") or []
+    result = ""
+    async with aclosing(follow(rollouts, name)) as news:
+        async for one in news:
+            if isinstance(one, Lost):
+                click.echo(one.sentence, err=True)
+                continue
+            rollout = present(one)
+            if rollout is None:
+                raise Problem(f"{name} was deleted meanwhile")
+            status = rollout.get("status") or {}
+            result = result or _filed(status, asked.command, before)
+            if result and (asked.is_done_when_answered or result.startswith(_NO)):
+                return result
+            if result and (status.get("attempt") or {}).get("outcome"):
+                serving = (status.get("serving") or {}).get("version", "?")
+                return f"rolled back: {serving} has all the traffic"
+    raise AssertionError("a follower does not end")
+
+
+def _filed(status: Object, command: str, before: list[Object]) -> str:
+    """Return what came of a message, empty while it is unanswered."""
+    if command in (status.get("control") or {}):
+        return ""
+    new = [one for one in status.get("commands") or [] if one not in before and one.get("command") == command]
+    return str(new[-1].get("result", "done")) if new else ""
+
+
+def _tell(output: str, facts: dict[str, Any], sentence: str) -> None:
+    if output == "json":
+        print_json(facts)
+    else:
+        click.echo(sentence)
