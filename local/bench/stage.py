@@ -74,7 +74,8 @@ def set_up(gates: int) -> Iterator[tuple[Stage, Fleet]]:
     definitions = [find_definitions(GATEWAY_API), find_definitions(TRAEFIK)]  # From here on there is no network.
     with LocalCluster() as cluster:
         install_definitions(cluster.api, definitions)
-        cluster.apply((TOP / "crds/modelrollout.dev_modelrollouts.yaml").read_text())
+        for definition in sorted((TOP / "crds").glob("*.yaml")):
+            cluster.apply(definition.read_text("utf-8"))
         cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         wait_until(lambda: all(is_served(cluster.api, path) for path in _PATHS), "the definitions are served")
         stage = Stage(cluster, _start_source(cluster), _start_operator(cluster))

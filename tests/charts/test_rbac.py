@@ -21,6 +21,8 @@ Granted = dict[tuple[str, str], AbstractSet[str]]
 IN_A_NAMESPACE: Granted = {
     ("modelrollout.dev", "modelrollouts"): READ,
     ("modelrollout.dev", "modelrollouts/status"): {"patch"},
+    ("modelrollout.dev", "modelrolloutrecords"): READ | {"create"},
+    ("modelrollout.dev", "modelrolloutrecords/status"): {"patch"},
     ("gateway.networking.k8s.io", "httproutes"): READ | WRITE,
     ("gateway.networking.k8s.io", "grpcroutes"): READ | WRITE,
     ("gateway.networking.k8s.io", "gateways"): READ,
@@ -202,6 +204,8 @@ def test_the_api_server_keeps_the_operator_to_its_namespaces(cluster: LocalClust
             Question("patch", "httproutes", other, routes),
             Question("list", "services", other),
             Question("patch", "modelrollouts", watched, "modelrollout.dev"),
+            Question("delete", "modelrolloutrecords", watched, "modelrollout.dev"),
+            Question("patch", "modelrolloutrecords", watched, "modelrollout.dev"),
             Question("delete", "httproutes", watched, routes),
             Question("get", "secrets", watched),
             Question("create", "pods", watched),
@@ -209,7 +213,7 @@ def test_the_api_server_keeps_the_operator_to_its_namespaces(cluster: LocalClust
         )
     }
 
-    assert list(answers.values()) == [True] * 3 + [False] * 7
+    assert list(answers.values()) == [True] * 3 + [False] * 9
 
 
 def test_the_api_server_keeps_the_operator_to_its_lease(cluster: LocalCluster, namespace: str) -> None:

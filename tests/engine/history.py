@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from modelrollout.core.evidence import Answer, NoData, Question, Unknown
 from modelrollout.engine.ports import Conflict, Refused, Unavailable
 
-from tests.engine.stage import ROUTES, Stage
+from tests.engine.stage import Stage
 from tests.support.fake_api import ROLLOUTS, WRITES, Call
 
 STAGES = {
@@ -169,8 +169,7 @@ class History:
 
     async def _route_deleted(self, _: None) -> None:
         if self.stage.route() != "none":
-            self.stage.api.delete(ROUTES, "models", "fraud")
-            self.stage.deliver()
+            self.stage.delete_route()
 
     async def _endpoints(self, value: tuple[str, int]) -> None:
         version, ready = value

@@ -14,10 +14,12 @@ from modelrollout.core.case import Limits
 from modelrollout.core.evidence import Answer, Counted, Gap, NoData, Question
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import WAY_BACK_PREFIX, Blocked
+from modelrollout.engine.accounts import Accounts
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
 from modelrollout.engine.outbox import Outbox
 from modelrollout.engine.ports import Gone
+from modelrollout.engine.recorder import Recorder
 from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Store
 from modelrollout.engine.worker import Engine, most_of_a_namespace
@@ -25,7 +27,7 @@ from modelrollout.engine.workqueue import WorkQueue
 from modelrollout.routing.traefikservice import traefikservice_driver
 
 from tests.core.builders import spec
-from tests.support.fake_api import ROLLOUTS, Call, FakeApi
+from tests.support.fake_api import ROLLOUTS, WRITES, Call, FakeApi
 from tests.support.virtual_time import virtual_now
 
 LIMITS = Limits(min_interval=timedelta(seconds=1), status_refresh=timedelta(hours=1))
@@ -92,7 +94,8 @@ class Noted:
 class Stage:
     """The world that engines share. `before` and `after` see each call of an engine and may raise in its place.
 
-    `shares` is every change of the route, as what Services answer and what is copied where. While it is `deaf`, no
+    `shares` is every change of the route, as what Services answer and what is copied where, `routes` the same with its
+    times and the moments without a route. While it is `deaf`, no
     watch tells anything.
     """
 
@@ -106,6 +109,7 @@ class Stage:
         self.source = ScriptedSource()
         self.telemetry = Noted()
         self.shares: list[str] = []
+        self.routes: list[tuple[datetime, str]] = []
         self.writes: list[Call] = []
         self.deaf = False
         self._is_delivering = False
@@ -152,6 +156,12 @@ class Stage:
     def edit_route(self, spec: dict[str, Any], name: str = "fraud") -> None:
         """Do as a person does who edits the route."""
         self.api.edit(ROUTES, "models", name, {"spec": spec})
+        self._note_shares()
+        self.deliver()
+
+    def delete_route(self, name: str = "fraud") -> None:
+        """Do as a person does who deletes the route."""
+        self.api.delete(ROUTES, "models", name)
         self._note_shares()
         self.deliver()
 
@@ -209,6 +219,7 @@ class Stage:
             limits=LIMITS,
             telemetry=self.telemetry,
             returner=Returner(drivers=drivers, cluster=self.api),
+            accounts=Accounts(Recorder(self.api)),
             outbox=outbox,
         )
         self._engines.append(engine)
@@ -241,7 +252,7 @@ class Stage:
         self.before(call)
 
     def _after(self, call: Call) -> None:
-        if call.verb in {"create", "patch", "patch status"}:
+        if call.verb in WRITES:
             self.writes.append(call)
             self._note_shares()
             if self._version != self.api._version:  # A write that changes nothing is no news to a watch.
@@ -251,6 +262,8 @@ class Stage:
 
     def _note_shares(self) -> None:
         now = self.route()
+        if not self.routes or self.routes[-1][1] != now:
+            self.routes.append((virtual_now(), now))
         if now != "none" and (not self.shares or self.shares[-1] != now):
             self.shares.append(now)
 

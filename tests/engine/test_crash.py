@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.engine.account import lies, told
 from tests.engine.stage import Stage
 from tests.support.fake_api import WRITES, Call
 
@@ -49,7 +50,10 @@ async def run(stage: Stage) -> int:
 
 
 def is_over(stage: Stage) -> bool:
-    return stage.status().get("phase") in {"Promoted", "RolledBack"} and not stage.notes()
+    status = stage.status()
+    if status.get("phase") not in {"Promoted", "RolledBack"} or stage.notes():
+        return False
+    return "record" in status["route"]
 
 
 def kill_at(number: int, then: Callable[[Call], None]) -> Callable[[Call], None]:
@@ -76,6 +80,8 @@ def world(stage: Stage) -> dict[str, Any]:
         "route": stage.route(),
         "shares": stage.shares,
         "notes": stage.notes(),
+        "record": [told(record) for record in stage.api.records()],
+        "lies": lies(stage),
         "conditions": {c["type"]: (c["status"], c["reason"]) for c in status["conditions"]},
     }
 

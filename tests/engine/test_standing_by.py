@@ -2,9 +2,11 @@
 
 import asyncio
 
+from modelrollout.engine.accounts import Accounts
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
 from modelrollout.engine.outbox import Outbox
+from modelrollout.engine.recorder import Recorder
 from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Store
 from modelrollout.engine.worker import Engine
@@ -32,6 +34,7 @@ class Standby:
             observer=Observer(drivers=drivers, source=stage.source, cluster=stage.api),
             applier=Applier(drivers=drivers, cluster=stage.api, store=store, outbox=outbox),
             returner=Returner(drivers=drivers, cluster=stage.api),
+            accounts=Accounts(Recorder(stage.api)),
             outbox=outbox,
             cluster=stage.api,
             clock=virtual_now,

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from modelrollout.core.chain import verify
+
 from local.cluster import LocalCluster
 from local.serving import service_objects
 from tests.faults.loop import LoopThread
 from tests.faults.operators import Operator, WarmParent
 from tests.faults.proxy import Proxy
 from tests.faults.scripted import Numbers, ScriptedMetrics
-from tests.faults.witness import LEAVES, ROLLOUTS, Witness
+from tests.faults.witness import LEAVES, RECORDS, ROLLOUTS, Witness
 
 GROUP = "modelrollout.dev/v1alpha1"
 STAGES = [
@@ -36,7 +38,7 @@ QUIET_SECONDS = 1.2
 _BACKEND = "10.244.100.3"
 _TIMES = frozenset({"since", "startedAt", "stageStartedAt", "stepStartedAt", "appliedAt", "endedAt", "evaluatedAt",
                     "lastTransitionTime", "handledAt", "resumedAt", "until", "idleSince", "metricsLostSince", "unreadySince"})  # fmt: skip
-_NUMBERS = frozenset({"value", "samples", "tally", "earlier", "message", "observedGeneration"})
+_NUMBERS = frozenset({"value", "samples", "tally", "earlier", "message", "observedGeneration", "record", "queryDigest"})
 
 
 @dataclass
@@ -202,6 +204,10 @@ class Case:
         self.until("over", lambda: self.status().get("phase") in OVER, within)
         return str(self.status()["phase"])
 
+    def until_recorded(self) -> None:
+        """Return once status says that the shares, and the end of the attempt, are written down."""
+        self.until("recorded", lambda: "record" in self.status()["route"])
+
     def is_over_with_restarts(self) -> bool:
         """Return whether it is over; start an operator that has ended again, as Kubernetes does, twice a second."""
         if time.monotonic() > self._looked_at + 0.5:
@@ -229,7 +235,31 @@ class Case:
             "shares": self.shares_seen(),
             "steps": self.steps_seen(),
             "status": timeless(self.status()),
+            "records": [told(record) for record in self.records()],
+            "lies": self.lies(),
         }
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the records as they stand, oldest first."""
+        last = {one.obj["metadata"]["name"]: one.obj for one in self.witness.versions(self.namespace, RECORDS)}
+        return sorted(last.values(), key=lambda record: (record["spec"]["decidedAt"], record["spec"]["attempt"]))
+
+    def lies(self) -> list[str]:
+        """Return what the records say and was not so: chains that do not hold, shares that the route did not have then.
+
+        A segment names the version of the route that it was read from.
+        """
+        had = {str(one.number): shares_of(one.obj) for one in self.witness.versions(self.namespace, LEAVES)}
+        found = [f"{one.record} {one.seq}: {one.message}" for record in self.records() for one in verify([record])]
+        for record in self.records():
+            for segment in record["status"]["segments"]:
+                was, says = had.get(segment["route"]["resourceVersion"]), recorded_shares(segment["shares"])
+                if was != says:
+                    found.append(f"{record['metadata']['name']} {segment['seq']} says {says}, it was {was}")
+        known = [segment["shares"] for record in self.records() for segment in record["status"]["segments"]]
+        if known and recorded_shares(known[-1]) != self.shares():
+            found.append(f"the record ends with {recorded_shares(known[-1])}, the route has {self.shares()}")
+        return found
 
     def shares_seen(self) -> list[str]:
         """Return the shares that the route has had, in order, each as often as it came back."""
@@ -268,6 +298,25 @@ def shares_of(leaf: Mapping[str, Any]) -> str:
     services = spec.get("weighted", {}).get("services", [])
     total = sum(one.get("weight", 1) for one in services) or 1
     return ", ".join(f"{_short(one)} {100 * one.get('weight', 1) // total}" for one in services)
+
+
+def told(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a record says, without times, hashes and numbers."""
+    return {
+        "name": (record["spec"]["attempt"], record["spec"]["candidate"]["version"], record["spec"]["trigger"]["cause"]),
+        "segments": [
+            (recorded_shares(one["shares"]), one["stage"], one["step"], one["cause"], one.get("outcome"))
+            for one in record["status"]["segments"]
+        ],
+        "outcome": record["status"].get("outcome"),
+    }
+
+
+def recorded_shares(shares: list[Mapping[str, Any]]) -> str:
+    """Return a segment's shares in the words of `shares_of`."""
+    served = [f"{one['version']} {one['weight']}" for one in shares if one["weight"]]
+    copied = [f"{one['version']} copied {one['mirror']}" for one in shares if "mirror" in one]
+    return ", ".join([*served, *copied])
 
 
 def timeless(value: Any) -> Any:

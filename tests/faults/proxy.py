@@ -21,7 +21,17 @@ from aiohttp import web
 
 from tests.faults.loop import LoopThread
 
-WRITES = frozenset({"modelrollouts/status", "traefikservices", "httproutes", "grpcroutes", "events"})
+WRITES = frozenset(
+    {
+        "modelrollouts/status",
+        "modelrolloutrecords",
+        "modelrolloutrecords/status",
+        "traefikservices",
+        "httproutes",
+        "grpcroutes",
+        "events",
+    }
+)
 """What counts as a write of an operator, by resource and subresource."""
 
 _PATH = re.compile(

@@ -55,6 +55,7 @@ def golden(ground: Ground) -> dict[Story, tuple[dict[str, Any], int, Counter[str
             case.apply()
             case.start_operator()
             case.until_over()
+            case.until_recorded()
             case.until_quiet()
             found[story] = case.world(), len(case.proxy.writes), kinds(case.events())
     return found
@@ -85,6 +86,7 @@ def test_killed_at_any_write_it_ends_in_the_same_world(ground, golden, story, mo
             if kill.killed_at:
                 case.restart_operator()
             case.until_over()
+            case.until_recorded()
             case.until_quiet()
 
             assert case.world() == world, f"killed at {kill.killed_at}"
@@ -105,9 +107,9 @@ def kinds(events: Counter[str]) -> Counter[str]:
 
 
 def assert_told_once(events: Counter[str], expected: Counter[str]) -> None:
-    """Check that nothing is told twice, and that what a kill may cost is the telling of one pass."""
+    """Check that nothing is told twice, and that what a kill may cost is what waits to be told: of two passes."""
     told_of = kinds(events)
 
     assert max(events.values()) == 1
     assert told_of <= expected
-    assert (expected - told_of).total() <= 1
+    assert (expected - told_of).total() <= 2

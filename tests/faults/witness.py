@@ -16,11 +16,12 @@ import aiohttp
 from local.cluster import LocalCluster
 from tests.faults.loop import LoopThread
 
-ROLLOUTS, LEAVES, ROUTES = "modelrollouts", "traefikservices", "httproutes"
+ROLLOUTS, LEAVES, ROUTES, RECORDS = "modelrollouts", "traefikservices", "httproutes", "modelrolloutrecords"
 PATHS = {
     ROLLOUTS: "/apis/modelrollout.dev/v1alpha1/modelrollouts",
     LEAVES: "/apis/traefik.io/v1alpha1/traefikservices",
     ROUTES: "/apis/gateway.networking.k8s.io/v1/httproutes",
+    RECORDS: "/apis/modelrollout.dev/v1alpha1/modelrolloutrecords",
 }
 
 

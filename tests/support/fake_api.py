@@ -16,13 +16,14 @@ from modelrollout.engine.ports import Conflict, Gone
 
 OPERATOR = "modelrollout-operator"
 ROLLOUTS = "modelrollouts"
-WRITES = frozenset({"create", "patch", "patch status"})
+RECORDS = "modelrolloutrecords"
+WRITES = frozenset({"create", "patch", "patch status", "create record", "extend record"})
 Path = tuple[str, ...]
 T = TypeVar("T")
 
 
 class Call(NamedTuple):
-    """One call: get, create, patch, `patch status` or event."""
+    """One call: get, create, patch, `patch status`, event, or `create`, `get` or `extend record`."""
 
     verb: str
     resource: str
@@ -132,6 +133,31 @@ class FakeApi:
     async def workload_problem(self, namespace: str, workload: Workload) -> str | None:
         with self._call("get", "workloads", namespace, workload.name):
             return self.workloads.get((namespace, workload.name))
+
+    # engine.ports.Records
+
+    async def create_record(self, namespace: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        with self._call("create record", RECORDS, namespace, body["metadata"]["name"]):
+            return self._store_new(RECORDS, {**body, "status": {"segments": []}}, OPERATOR)
+
+    async def get_record(self, namespace: str, name: str) -> dict[str, Any]:
+        with self._call("get record", RECORDS, namespace, name):
+            return self.object(RECORDS, namespace, name)
+
+    async def extend_record(
+        self, namespace: str, name: str, guard: str, *, segment: Mapping[str, Any] | None, fields: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        with self._call("extend record", RECORDS, namespace, name):
+            segments = self.object(RECORDS, namespace, name)["status"]["segments"]
+            added = [*segments, dict(segment)] if segment is not None else segments
+            assert [one["seq"] for one in added] == list(range(len(added))), "segments out of order"
+            body = {"metadata": {"resourceVersion": guard}, "status": {"segments": added, **fields}}
+            return self._merge((RECORDS, namespace, name), body, OPERATOR, status=True)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return all records, oldest first."""
+        found = [copied(obj) for (kind, *_), obj in self._objects.items() if kind == RECORDS]
+        return sorted(found, key=lambda one: int(one["metadata"]["uid"].removeprefix("uid-")))
 
     # routing.objects.Objects
 

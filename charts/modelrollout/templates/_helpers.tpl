@@ -50,6 +50,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [modelrollout.dev]
   resources: [modelrollouts/status]
   verbs: [patch]
+# Of a record nothing can be taken out, and none can be deleted.
+- apiGroups: [modelrollout.dev]
+  resources: [modelrolloutrecords]
+  verbs: [get, list, watch, create]
+- apiGroups: [modelrollout.dev]
+  resources: [modelrolloutrecords/status]
+  verbs: [patch]
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes, grpcroutes]
   verbs: [get, list, watch, create, patch]

@@ -1,4 +1,4 @@
-"""The CustomResourceDefinition of ModelRollout, made from its models.
+"""The CustomResourceDefinitions of ModelRollout and ModelRolloutRecord, made from their models.
 
 `python -m modelrollout.api.crd` prints it; `--write` renews the committed copies, `--check` compares them.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modelrollout.api.fields import rules
+from modelrollout.api.record import STATUS_STAYS_RULE, RecordSpec, RecordStatus
 from modelrollout.api.rollout import NAME_RULE, ModelRolloutSpec
 from modelrollout.api.status import ModelRolloutStatus
 from modelrollout.api.structural import Schema, structural_schema
@@ -17,12 +18,18 @@ GROUP = "modelrollout.dev"
 VERSION = "v1alpha1"
 KIND = "ModelRollout"
 PLURAL = "modelrollouts"
-FILE_NAME = f"{GROUP}_{PLURAL}.yaml"
-COPIES = (Path("crds", FILE_NAME), Path("charts/modelrollout/crds", FILE_NAME))
+RECORD_KIND = "ModelRolloutRecord"
+RECORD_PLURAL = "modelrolloutrecords"
+FOLDERS = (Path("crds"), Path("charts/modelrollout/crds"))
+COPIES = tuple(folder / f"{GROUP}_{PLURAL}.yaml" for folder in FOLDERS)
 
 _DESCRIPTION = (
     "Moves traffic from the version of a model that serves today to the one that should, in stages judged by gates,"
     " and back in one write."
+)
+_RECORD_DESCRIPTION = (
+    "Tells of one attempt of a ModelRollout: which version had which share from when to when, why, and by whom. What"
+    " was written once stays as it is, also when the rollout is gone."
 )
 
 
@@ -58,11 +65,42 @@ def custom_resource_definition() -> dict[str, Any]:
     }
 
 
-def render_crd() -> str:
-    """Return the CRD as the YAML that is committed; needs PyYAML, which the operator itself does not."""
+def record_definition() -> dict[str, Any]:
+    """Return the CRD of the records as JSON."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{RECORD_PLURAL}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "names": {
+                "kind": RECORD_KIND,
+                "listKind": f"{RECORD_KIND}List",
+                "plural": RECORD_PLURAL,
+                "singular": RECORD_KIND.lower(),
+                "shortNames": ["mrr"],
+            },
+            "scope": "Namespaced",
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": _record_schema()},
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": _record_columns(),
+                }
+            ],
+        },
+    }
+
+
+def render_crd(definition: dict[str, Any] | None = None) -> str:
+    """Return a CRD as the YAML that is committed; needs PyYAML, which the operator itself does not."""
     import yaml  # noqa: PLC0415  # a tool of this repository, not of the operator
 
-    text: str = yaml.safe_dump(custom_resource_definition(), sort_keys=False, allow_unicode=True, width=110)
+    body = definition or custom_resource_definition()
+    text: str = yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110)
     return f"# Made by `python -m modelrollout.api.crd --write`: edit the models, not this file.\n{text}"
 
 
@@ -113,6 +151,52 @@ def _schema() -> Schema:
     }
 
 
+def _record_schema() -> Schema:
+    status = structural_schema(RecordStatus)
+    # A segment is added to the end of a list, which has to be there.
+    status["default"] = {"segments": []}
+    return {
+        "type": "object",
+        "description": _RECORD_DESCRIPTION,
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}."},
+            "kind": {"type": "string", "description": f"{RECORD_KIND}."},
+            "metadata": {"type": "object"},
+            "spec": structural_schema(RecordSpec),
+            "status": status,
+        },
+        **rules(STATUS_STAYS_RULE),
+    }
+
+
+def _record_columns() -> list[dict[str, Any]]:
+    usual = {
+        "Rollout": ".spec.rollout.name",
+        "Attempt": ".spec.attempt",
+        "Baseline": ".spec.baseline.version",
+        "Candidate": ".spec.candidate.version",
+        "Outcome": ".status.outcome",
+    }
+    wide = {"Trigger": ".spec.trigger.cause", "Owner": ".spec.owner.team", "Part": ".spec.part"}
+    numbers = {"Attempt", "Part"}
+
+    def column(name: str, path: str) -> dict[str, Any]:
+        return {"name": name, "type": "integer" if name in numbers else "string", "jsonPath": path}
+
+    return [
+        *(column(name, path) for name, path in usual.items()),
+        *({**column(name, path), "priority": 1} for name, path in wide.items()),
+        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+    ]
+
+
+def committed_pages() -> dict[Path, str]:
+    """Return what the committed files have to hold."""
+    texts = {PLURAL: render_crd(), RECORD_PLURAL: render_crd(record_definition())}
+    return {folder / f"{GROUP}_{plural}.yaml": text for plural, text in texts.items() for folder in FOLDERS}
+
+
 def _columns() -> list[dict[str, Any]]:
     ready = ".status.conditions[?(@.type=='Ready')]"
     held = ".status.conditions[?(@.type=='Held')]"
@@ -139,4 +223,4 @@ def _columns() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    sys.exit(run(dict.fromkeys(COPIES, render_crd()), "modelrollout.api.crd"))
+    sys.exit(run(committed_pages(), "modelrollout.api.crd"))

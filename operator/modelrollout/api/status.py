@@ -156,6 +156,12 @@ class RouteStatus(Model):
     candidate: AnyPercent = Field(description="Percentage of live requests for the candidate.")
     mirror: AnyPercent = Field(description="Percentage of live requests copied to the candidate.")
     since: Time = Field(description="Since when these shares have been read there.")
+    record: Annotated[str, Field(max_length=253)] | None = Field(
+        None, description="The ModelRolloutRecord in which these shares are written down; none while they are not."
+    )
+    segment: Count | None = Field(
+        None, description="Number of the segment there; none where the record began with these shares."
+    )
 
 
 class Tally(Model):
@@ -216,6 +222,9 @@ class Attempt(Model):
     """One try of one candidate, from the first step to the end."""
 
     number: Count = Field(description="Counts the attempts of this rollout, from 1.")
+    record: Annotated[str, Field(max_length=253)] | None = Field(
+        None, description="The ModelRolloutRecord that tells of this attempt, its first part."
+    )
     candidate: VersionStatus = Field(description="The version that is tried.")
     baseline: VersionStatus | None = Field(None, description="The version to go back to; none at a first deployment.")
     plan: Word = Field(

@@ -13,11 +13,12 @@ from modelrollout.cluster.workloads import problem_of
 from modelrollout.cluster.world import Key, World
 from modelrollout.core.events import Event
 from modelrollout.core.traffic import Endpoints
-from modelrollout.engine.ports import Clock, Conflict, Gone
+from modelrollout.engine.ports import Clock, Conflict, Gone, Refused
 
 REPORTER = "modelrollout.dev/operator"
 LONGEST_NOTE = 1000
 ROLLOUTS = Resource("modelrollout.dev", "v1alpha1", "modelrollouts")
+RECORDS = Resource("modelrollout.dev", "v1alpha1", "modelrolloutrecords")
 EVENTS = Resource("events.k8s.io", "v1", "events")
 WORKLOADS = {
     "Deployment": Resource("apps", "v1", "deployments"),
@@ -61,6 +62,38 @@ class Kubernetes:
         """Merge `patch` into status if the object is still at resourceVersion `guard`; return the new object."""
         body = {"metadata": {"resourceVersion": guard}, "status": patch}
         return await self._server.patch(ROLLOUTS, namespace, name, body, subresource="status")
+
+    async def create_record(self, namespace: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a record and return it. A field that the server does not know is refused: nothing of it may get lost."""
+        try:
+            return await self._server.create(RECORDS, namespace, body, strict=True)
+        except Gone as error:  # A path that the server does not have: no such kind, or the namespace is ending.
+            if RECORDS.plural in await self._server.served(RECORDS.group, RECORDS.version):
+                raise
+            raise Refused(
+                f"the API server knows no kind ModelRolloutRecord: apply {RECORDS.plural} of this operator's CRDs"
+            ) from error
+
+    async def get_record(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return the record as it stands now."""
+        return await self._server.get(RECORDS, namespace, name)
+
+    async def extend_record(
+        self,
+        namespace: str,
+        name: str,
+        guard: str,
+        *,
+        segment: Mapping[str, Any] | None,
+        fields: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Add a segment to a record that is still at resourceVersion `guard`, and set these fields of its status."""
+        steps: list[dict[str, Any]] = [{"op": "replace", "path": "/metadata/resourceVersion", "value": guard}]
+        if segment is not None:
+            # A merge patch would have to send all segments each time.
+            steps.append({"op": "add", "path": "/status/segments/-", "value": segment})
+        steps += [{"op": "add", "path": f"/status/{field}", "value": value} for field, value in fields.items()]
+        return await self._server.json_patch(RECORDS, namespace, name, steps, subresource="status", strict=True)
 
     async def post_event(self, about: Mapping[str, Any], event: Event) -> None:
         """Post an event about the object; the same event about the same version of it is posted once."""

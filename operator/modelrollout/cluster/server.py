@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -221,6 +221,20 @@ class ApiServer:
         path = resource.path(namespace, name, subresource)
         return await self._call("patch", "PATCH", path, self._writing(strict=strict), body)
 
+    async def json_patch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        steps: Sequence[Mapping[str, Any]],
+        *,
+        subresource: str | None = None,
+        strict: bool = False,
+    ) -> dict[str, Any]:
+        """Carry out a JSON patch (RFC 6902) and return the object; a step that sets resourceVersion guards the write."""
+        path = resource.path(namespace, name, subresource)
+        return await self._call("patch", "PATCH", path, self._writing(strict=strict), list(steps))
+
     async def served(self, group: str, version: str) -> frozenset[str]:
         """Return the plural names of the kinds that the server knows in a group; none where it lacks the group."""
         try:
@@ -270,7 +284,8 @@ class ApiServer:
         self, method: str, path: str, query: Mapping[str, str], body: object, accept: str, limit: timedelta
     ) -> aiohttp.ClientResponse:
         """Return an answer whose body has not been read; `limit` is for all of it."""
-        content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        patch = "application/json-patch+json" if isinstance(body, list) else "application/merge-patch+json"
+        content_type = patch if method == "PATCH" else "application/json"
         method, url, headers, body, _ = await self._client.param_serialize(
             method=method,
             resource_path=path,

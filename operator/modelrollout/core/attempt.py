@@ -19,7 +19,7 @@ from modelrollout.api.status import (
 from modelrollout.core.case import Case
 from modelrollout.core.drain import drain_of
 from modelrollout.core.gates import fresh_tally, is_lost
-from modelrollout.core.plan import Step
+from modelrollout.core.plan import Step, record_name
 from modelrollout.core.traffic import BASELINE_ONLY, Acceptance, Endpoints, Foreign, Routed, Shares
 from modelrollout.core.verbs import (
     Begin,
@@ -40,7 +40,18 @@ T = TypeVar("T")
 
 
 def attempt_after(case: Case, verb: Verb) -> Attempt | None:
-    """Return the attempt as it is after `verb`."""
+    """Return the attempt as it is after `verb`; one that an earlier release began gets its record now."""
+    after = _attempt_after(case, verb)
+    if after is None or after.outcome or after.record:
+        return after
+    return after.model_copy(update={"record": _record_name(case, after.number)})
+
+
+def _record_name(case: Case, number: int) -> str:
+    return record_name(case.rollout.name, case.rollout.uid, case.rollout.generation, number)
+
+
+def _attempt_after(case: Case, verb: Verb) -> Attempt | None:
     last = case.status.attempt
     match verb:
         case Begin():

@@ -45,6 +45,14 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Where the shares that a route has are written down: record and segment, `None` for what the record began with."""
+
+    record: str
+    segment: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """What one look at the world found.
 
@@ -52,7 +60,8 @@ class Observed:
     anything be promoted on them. `unseen` is time of the step that nobody looked at, not yet in status. `skew` is how
     far this clock is ahead of the API server's, `None` where that is not known. `contested`: another process undoes
     what is written, under the operator's own name. `names_bound_since`: since when admission has kept messages to their
-    writers' names, `None` where it does not.
+    writers' names, `None` where it does not. `recorded` is where the route's shares are written down, `None` where they
+    are not; `unrecordable` is why nothing may grow, where its record cannot be written.
     """
 
     route: Route
@@ -69,6 +78,8 @@ class Observed:
     skew: timedelta | None = None
     contested: bool = False
     names_bound_since: datetime | None = None
+    recorded: Mark | None = None
+    unrecordable: Blocked | None = None
 
 
 @dataclass(frozen=True)

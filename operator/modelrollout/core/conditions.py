@@ -117,7 +117,7 @@ def _rollback_ready(case: Case) -> _Statement:
     name = subject.baseline.version
     if attempt is None and until is None:
         return _Statement("RollbackReady", "False", "NothingToRollBack", f"version {name} has all the traffic")
-    if attempt is None and until and case.now > until:
+    if attempt is None and until and case.now >= until:
         return _Statement("RollbackReady", "False", "RetentionOver", f"version {name} was kept until {until:%F %R} UTC")
     if case.seen.baseline is not Endpoints.READY:
         return _Statement("RollbackReady", "False", "BaselineNotReady", f"version {name} has no ready endpoint")

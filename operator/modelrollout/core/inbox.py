@@ -81,7 +81,7 @@ def _answer_after_promotion(case: Case) -> RollbackAnswer:
     last, until = case.status.attempt, case.retained_until
     if last is None or until is None or last.baseline is None:
         return RollbackAnswer(possible=False, sentence="refused: no earlier version is known to go back to")
-    if case.now > until:
+    if case.now >= until:
         sentence = f"refused: {last.baseline.version} was kept until {until:%Y-%m-%d %H:%M} UTC; make it the candidate"
         return RollbackAnswer(possible=False, sentence=sentence)
     if case.seen.baseline not in {Endpoints.READY, Endpoints.UNKNOWN}:

@@ -103,7 +103,9 @@ def promote(case: Case) -> Verb | None:
 
 
 def wait(case: Case) -> Verb:
-    """Everything is well, it takes its time."""
+    """Everything is well, it takes its time; a step that has passed may wait for its record alone."""
+    if blocked := case.seen.unrecordable:
+        return Hold(blocked.reason, blocked.message)
     due = _earliest_end(case)
     unknown = [g.name for g in case.acting if g.verdict is not Verdict.PASS]
     if due and case.now < due:

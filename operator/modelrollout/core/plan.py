@@ -165,6 +165,11 @@ def identity_of(version: ModelVersion) -> VersionStatus:
     return VersionStatus(version=version.version, digest=digest_of(parts), service=version.service)
 
 
+def record_name(name: str, uid: str, generation: int, attempt: int) -> str:
+    """Return the name of an attempt's record: it follows from what it speaks of, so making it twice makes one."""
+    return f"{name}-{uid.replace('-', '')[:8]}-g{generation}-{attempt}"
+
+
 def digest_of(parts: dict[str, Any]) -> str:
     """Return a short digest of a JSON value: the first 16 hex digits of its SHA-256, keys in order."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))

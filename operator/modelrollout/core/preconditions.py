@@ -86,7 +86,9 @@ def _versions_counted_as_one(case: Case, capabilities: Capabilities) -> Blocked 
 
 
 def hold_for_backends(case: Case) -> Hold | None:
-    """No weight for a version that is not there to take it."""
+    """No weight for a version that is not there to take it, and none that nobody could account for later."""
+    if blocked := case.seen.unrecordable:
+        return Hold(blocked.reason, blocked.message)
     for endpoints, what in ((case.seen.baseline, "baseline"), (case.seen.candidate, "candidate")):
         if endpoints is not None and endpoints is not Endpoints.READY:
             reason = f"{what.capitalize()}NotReady"

@@ -14,7 +14,7 @@ from modelrollout.core.events import Event, events_between
 from modelrollout.core.news import is_old_news
 from modelrollout.core.plan import StageKind, Step
 from modelrollout.core.safety import safety_stop_after
-from modelrollout.core.traffic import Foreign, Place, Routed, Shares, WayBack
+from modelrollout.core.traffic import Foreign, Place, Routed, Shares, Unmanaged, WayBack
 from modelrollout.core.verbs import (
     Begin,
     Finish,
@@ -69,7 +69,7 @@ def project(before: Case, case: Case, verb: Verb) -> Decision:
             "observed_generation": case.rollout.generation,
             "attempt": attempt,
             "serving": serving,
-            "route": _route_status(case),
+            "route": _route_status(case, attempt),
             "safety_stop": safety_stop_after(case, verb),
         }
     )
@@ -94,19 +94,30 @@ def project(before: Case, case: Case, verb: Verb) -> Decision:
     )
 
 
-def _route_status(case: Case) -> RouteStatus | None:
-    shares, known = case.shares_seen, case.status.route
+def _route_status(case: Case, attempt: Attempt | None) -> RouteStatus | None:
+    shares, known, last = case.shares_seen, case.status.route, case.status.attempt
     if shares is None:
-        return known
-    seen = RouteStatus(
-        kind=case.seen.route_kind,
-        name=case.seen.route_name,
+        is_gone = known and isinstance(case.seen.route, Unmanaged | Foreign)
+        return known.model_copy(update={"record": None, "segment": None}) if known and is_gone else known
+    # How an attempt ends is written down too: until it is, what the record says is not all there is.
+    is_said = (last.outcome if last else None) is (attempt.outcome if attempt else None)
+    mark = case.seen.recorded if is_said else None
+    kind, name = case.seen.route_kind, case.seen.route_name
+    stood = known and (known.kind, known.name, known.candidate, known.mirror) == (
+        kind,
+        name,
+        shares.candidate,
+        shares.mirror,
+    )
+    return RouteStatus(
+        kind=kind,
+        name=name,
         candidate=shares.candidate,
         mirror=shares.mirror,
-        since=case.now,
+        since=known.since if known and stood else case.now,
+        record=mark.record if mark else None,
+        segment=mark.segment if mark else None,
     )
-    unchanged = known and seen.model_copy(update={"since": known.since}) == known
-    return known if unchanged else seen
 
 
 def _phase_of(case: Case, verb: Verb) -> Phase:

@@ -68,7 +68,7 @@ class Routed:
     """The route stands as this operator last wrote it.
 
     `guard` is the resourceVersion that a write must still find; `detail` says why it was not accepted; `way_back`
-    is the note that it carries under this rollout's name.
+    is the note that it carries under this rollout's name, `uid` the routing object's.
     """
 
     shares: Shares
@@ -76,6 +76,7 @@ class Routed:
     acceptance: Acceptance = Acceptance.ACCEPTED
     detail: str = ""
     way_back: WayBack | None = None
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class Foreign:
     guard: str
     detail: str = ""
     way_back: WayBack | None = None
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from modelrollout.api.status import GateStatus
 from modelrollout.core.looking import end_of_minimum, judged_step
 from modelrollout.core.projection import RouteWrite
+from modelrollout.core.record import Standing
 from modelrollout.core.rollout import Rollout
-from modelrollout.core.traffic import Route, Routed, Shares
+from modelrollout.core.traffic import Blocked, Route, Routed, Shares
 from modelrollout.engine.store import Key
 
 WRITES_UNDONE = 4
@@ -20,6 +21,9 @@ class Notes:
     """The last look at the metrics, and how often in a row a pass has failed, or met a conflict.
 
     `unseen` is how long nobody looked at the step, and until which stored look that lasts: until status has it.
+
+    `standing` is where the record stands that is being written; `unrecorded` is why it lacks something, if it
+    does, `unrecordable` why nothing could grow when it last should have, and `record_failures` how often in a row.
 
     `leave_alone_until` is a time of the event loop: before it the API server asked for no further call.
     `given_back` is the guard of the route as a rollback's own write left it: what was read back with it stands, as long
@@ -37,6 +41,10 @@ class Notes:
     writes_in_a_row: int = 0
     patience_until: datetime | None = None
     written: Shares | None = None
+    standing: Standing | None = None
+    unrecorded: str = ""
+    unrecordable: Blocked | None = None
+    record_failures: int = 0
     written_at: tuple[datetime, ...] = ()
     given_back: str | None = None
     interrupt: asyncio.Event = field(default_factory=asyncio.Event)

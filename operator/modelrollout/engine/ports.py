@@ -151,6 +151,39 @@ class Cluster(Protocol):
         ...
 
 
+class Records(Protocol):
+    """ModelRolloutRecords, which are made and added to. Each method may raise the four errors above."""
+
+    async def create_record(self, namespace: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a record and return it.
+
+        Raises:
+            Conflict: it exists.
+            Gone: the namespace is ending, nothing can be made there any more.
+        """
+        ...
+
+    async def get_record(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return the record as it stands now."""
+        ...
+
+    async def extend_record(
+        self,
+        namespace: str,
+        name: str,
+        guard: str,
+        *,
+        segment: Mapping[str, Any] | None,
+        fields: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Add a segment to a record that is still at `guard`, set these fields of its status, and return it.
+
+        Raises:
+            Conflict: it is not.
+        """
+        ...
+
+
 class Telemetry(Protocol):
     """Where the engine counts."""
 

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,8 +13,10 @@ import structlog
 from modelrollout.core.case import Case, Limits, is_urgent
 from modelrollout.core.decide import decide
 from modelrollout.core.projection import Decision
+from modelrollout.core.record import goes_back, is_recorded
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import Route, Routed, way_back_in
+from modelrollout.engine.accounts import Accounts
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.memory import Memory, Notes, next_look
 from modelrollout.engine.observe import Observer
@@ -34,6 +37,7 @@ URGENT_WORKERS = 8
 AFTERWARDS = 2
 WRITES_AT_ONCE = 3
 CONFLICTS_AT_ONCE = 3
+RECORD_AGAIN = 15.0
 
 
 def most_of_a_namespace(workers: int) -> dict[Lane, int]:
@@ -60,6 +64,7 @@ class Engine:
         limits: Limits,
         telemetry: Telemetry,
         returner: Returner,
+        accounts: Accounts,
         outbox: Outbox,
     ) -> None:
         self._store = store
@@ -71,6 +76,7 @@ class Engine:
         self._limits = limits
         self._telemetry = telemetry
         self._returner = returner
+        self._accounts = accounts
         self._outbox = outbox
         self._turns = Turns()
         self._memory = Memory()
@@ -214,9 +220,14 @@ class Engine:
         seen = await self._observer.observe(rollout, notes, now)
         if (left := way_back_in(seen.route)) and left.uid not in self._store:
             self._hurry(left.uid)  # Of a deleted rollout of this name: ours waits for it.
-        decision = decide(Case(rollout, seen, self._clock(), self._limits))
+        case = Case(rollout, replace(seen, recorded=is_recorded(rollout, seen)), self._clock(), self._limits)
+        decision = decide(case)
+        if not goes_back(decision.verb):
+            decision = await self._accounts.allow(case, decision, notes, now)
         async with self._turn_to_write(rollout, decision, notes):
             route = await self._applier.apply(stored, decision)
+        if goes_back(decision.verb):  # Nothing may keep it waiting: it is written down afterwards.
+            await self._accounts.fill_in(case, notes, now, self._store.get(key).rollout)
         self._telemetry.decided(rollout.status, decision.status)
         notes.note_write(decision.write, seen.route, now)
         notes.given_back = _guard_if_back(decision, route)
@@ -261,6 +272,8 @@ class Engine:
             self._queue.add(key, Lane.AFTER if notes.given_back else _lane(urgent=is_urgent(rollout)))
         elif due := [moment for moment in (at, next_look(rollout, notes, now)) if moment]:
             self._queue.add_after(key, (min(due) - now).total_seconds())
+        if notes.unrecorded:
+            self._queue.add_after(key, RECORD_AGAIN)
 
     async def _read_again(self, key: Key) -> None:
         """Get the object as it is now, and decide anew: at once, unless that has led nowhere several times in a row."""

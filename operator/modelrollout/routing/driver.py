@@ -232,11 +232,12 @@ def _route_of(shape: Shape, obj: Obj, place: Place) -> Routed | Foreign | Blocke
     other = other_writer(obj, shape.fields_of(obj))
     note = note_on(obj, place.rollout)
     way_back = note.way_back if note else None
+    uid = obj["metadata"].get("uid", "")
     if isinstance(shares, str):
-        return Foreign(None, str(other) if other else EARLIER_ATTEMPT, guard, shares, way_back)
+        return Foreign(None, str(other) if other else EARLIER_ATTEMPT, guard, shares, way_back, uid)
     if other:
-        return Foreign(shares, str(other), guard, way_back=way_back)
-    return Routed(shares, guard, *shape.acceptance_of(obj), way_back)
+        return Foreign(shares, str(other), guard, way_back=way_back, uid=uid)
+    return Routed(shares, guard, *shape.acceptance_of(obj), way_back, uid)
 
 
 def _covers(stands: object, wanted: object) -> bool:

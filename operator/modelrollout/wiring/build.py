@@ -20,10 +20,12 @@ from modelrollout.cluster.lease import Terms
 from modelrollout.cluster.server import ApiServer, connect
 from modelrollout.cluster.world import World
 from modelrollout.core.case import Limits
+from modelrollout.engine.accounts import Accounts
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
 from modelrollout.engine.outbox import Outbox
 from modelrollout.engine.ports import Unavailable
+from modelrollout.engine.recorder import Recorder
 from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Store
 from modelrollout.engine.worker import Engine, most_of_a_namespace
@@ -182,6 +184,7 @@ def _engine(
         limits=Limits(settings.min_interval, settings.status_refresh, settings.require_gate_classes),
         telemetry=metrics,
         returner=Returner(drivers=drivers, cluster=kubernetes),
+        accounts=Accounts(Recorder(kubernetes)),
         outbox=outbox,
     )
 

@@ -1,0 +1,370 @@
+"""What has to be written into a record: pure, from a rollout, its route and the segment that was written last."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from modelrollout.api.fields import NONE, Percent, parse_time, render_time
+from modelrollout.api.record import (
+    MAX_GATES_TOLD,
+    MAX_PLAN_GATES,
+    Continued,
+    Evidence,
+    Intent,
+    PlannedGate,
+    PlannedStage,
+    RecordedPlan,
+    RecordedRollout,
+    RecordedRoute,
+    RecordedVersion,
+    RecordSpec,
+    RecordTrigger,
+    Segment,
+    Trigger,
+    VersionShare,
+    Why,
+)
+from modelrollout.api.status import Attempt, Cause, GateStatus, HandledCommand, Outcome, VersionStatus
+from modelrollout.api.versions import ModelVersion
+from modelrollout.core.case import Case, Mark, Observed, attempt_in_force, serving_of, target_of
+from modelrollout.core.chain import hash_of
+from modelrollout.core.plan import Plan, StageKind, digest_of, identity_of
+from modelrollout.core.preconditions import is_more
+from modelrollout.core.rollout import Rollout
+from modelrollout.core.traffic import BASELINE_ONLY, Blocked, Foreign, Routed, Shares, Unmanaged
+from modelrollout.core.verbs import Begin, Finish, Go, Restore, RollBack, Verb, Wait
+
+OPERATOR = "modelrollout-operator"
+NAME_LABEL = "modelrollout.dev/rollout"
+UID_LABEL = "modelrollout.dev/rollout-uid"
+MAX_BYTES = 256 * 1024
+"""Of a record's segments: etcd takes no object above 1.5 MiB, and each new one sends all of them back to us."""
+
+Spans = tuple[VersionShare, ...]
+Decided = tuple[datetime, Why]
+"""When a target was decided, and why: two may be decided within a millisecond."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a record stands: what its next segment depends on.
+
+    `shares` are those of its last segment, without one what spec says was found. `outcome` is the latest in it,
+    `known` the target that was written down last, by its time and cause.
+    """
+
+    name: str
+    guard: str
+    part: int
+    count: int
+    size: int
+    end: str
+    shares: Spans
+    outcome: Outcome | None = None
+    known: Decided | None = None
+    intent: Intent | None = None
+
+
+def continuation_name(first: str, part: int) -> str:
+    """Return the name of a later part of the record of this name."""
+    return f"{first}.{part}" if part > 1 else first
+
+
+def is_recorded(rollout: Rollout, seen: Observed) -> Mark | None:
+    """Return where status says that what is seen is written down, `None` where it may not be."""
+    mark = rollout.status.route
+    if mark is None or mark.record is None or not isinstance(seen.route, Routed | Foreign):
+        return None
+    shares = Shares(mark.candidate, mark.mirror)
+    return Mark(mark.record, mark.segment) if seen.route.shares == shares else None
+
+
+def shares_by_version(rollout: Rollout, shares: Shares | None) -> Spans:
+    """Return what each version has of a route that gives these shares; nothing where they are not between ours."""
+    candidate, baseline = _versions_of(rollout)
+    if shares is None or candidate is None:
+        return ()
+    spans = []
+    if baseline and shares.candidate.rest > NONE:
+        spans.append(_share(baseline, shares.candidate.rest))
+    if shares.candidate > NONE or shares.mirror > NONE:
+        spans.append(_share(candidate, shares.candidate, shares.mirror))
+    return tuple(spans)
+
+
+def _share(version: VersionStatus, weight: Percent, mirror: Percent = NONE) -> VersionShare:
+    copies = mirror if mirror > NONE else None
+    return VersionShare(version=version.version, digest=version.digest, weight=weight, mirror=copies)
+
+
+def _versions_of(rollout: Rollout) -> tuple[VersionStatus | None, VersionStatus | None]:
+    """Return candidate and baseline as the route has them: those of the attempt in force, else of spec."""
+    if last := attempt_in_force(rollout):
+        return last.candidate, last.baseline
+    serving, wanted = serving_of(rollout), rollout.wanted
+    serves = serving is not None and wanted is not None and serving.digest == wanted.digest
+    return wanted, None if serves else serving
+
+
+def found_shares(rollout: Rollout, seen: Observed) -> Spans:
+    """Return what the route gives now."""
+    route = seen.route
+    return shares_by_version(rollout, route.shares if isinstance(route, Routed | Foreign) else None)
+
+
+def goes_back(verb: Verb) -> bool:
+    """Whether this is a rollback, which waits for no record."""
+    return isinstance(verb, RollBack | Restore | Finish)
+
+
+def grows(case: Case, verb: Verb, shares: Shares | None) -> bool:
+    """Whether carrying out this verb gives the candidate more than it has, which must not be without a record."""
+    if isinstance(verb, Begin):
+        return True
+    if shares is None or not isinstance(verb, Go | Wait):
+        return False
+    return is_more(shares, case.shares_seen or BASELINE_ONLY)
+
+
+def intent_of(case: Case, after: Rollout, verb: Verb) -> Intent | None:
+    """Return what is to be written down before the route is, `None` where spec of the record says it already."""
+    attempt = after.status.attempt
+    if attempt is None or attempt.target.cause is Cause.STARTED:
+        return None
+    target = Shares(attempt.target.candidate, attempt.target.mirror)
+    return Intent(
+        shares=list(shares_by_version(after, target)),
+        stage=attempt.stage,
+        step=attempt.step,
+        since=_stored(attempt.target.since),
+        cause=Why(attempt.target.cause),
+        message=(verb.message if isinstance(verb, Go) else "")[:1024],
+        gates=evidence_of(case.seen.gates if isinstance(verb, Go) else ()),
+    )
+
+
+def evidence_of(gates: Sequence[GateStatus]) -> list[Evidence]:
+    """Return the gates as a record tells them."""
+    return [
+        Evidence(
+            name=gate.name,
+            verdict=gate.verdict,
+            reason=gate.reason,
+            value=gate.value,
+            limit=gate.limit,
+            samples=gate.samples,
+            bad=gate.tally.bad if gate.tally else None,
+            baseline_samples=gate.tally.baseline_total if gate.tally else None,
+            baseline_bad=gate.tally.baseline_bad if gate.tally else None,
+            message=gate.message[:256],
+        )
+        for gate in gates[:MAX_GATES_TOLD]
+    ]
+
+
+def segment_due(
+    rollout: Rollout, seen: Observed, standing: Standing, now: datetime, *, outcome: Outcome | None
+) -> Segment | None:
+    """Return the segment that a record lacks, `None` where it says all there is to say.
+
+    `rollout` is as it was when the route was seen; `outcome` is how its attempt has ended by now.
+    """
+    attempt = rollout.status.attempt
+    if attempt is None or isinstance(seen.route, Blocked):
+        return None
+    shares = found_shares(rollout, seen)
+    has_ended = outcome is not None and outcome is not standing.outcome
+    if shares == standing.shares and not has_ended:
+        return None
+    why = _why(rollout, attempt, seen, standing, has_moved=shares != standing.shares)
+    return Segment(
+        seq=standing.count,
+        shares=list(shares),
+        intent_at=why.since,
+        confirmed_at=now,
+        route=_route_of(seen),
+        stage=attempt.stage,
+        step=attempt.step,
+        cause=why.cause,
+        actor=why.actor[:256],
+        verified=why.verified,
+        message=why.message[:1024],
+        gates=why.gates,
+        outcome=outcome if has_ended else None,
+        previous=standing.end,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reason:
+    cause: Why
+    actor: str = OPERATOR
+    message: str = ""
+    gates: Sequence[Evidence] = ()
+    since: datetime | None = None
+    verified: bool = False
+
+
+def _why(rollout: Rollout, attempt: Attempt, seen: Observed, standing: Standing, *, has_moved: bool) -> _Reason:
+    """Return why the route is as it is: decided here, mended, or somebody else's doing."""
+    if not has_moved:
+        is_good = attempt.rollback is None
+        return _Reason(Why.PROMOTED if is_good else Why.ENDED, gates=evidence_of(attempt.gates))
+    match seen.route:
+        case Foreign(shares, manager, detail=detail):
+            if shares is not None and shares == target_of(rollout) and _decided_in(attempt) != standing.known:
+                pass  # Somebody wrote what was wanted: then it is as decided.
+            else:
+                return _Reason(Why.EXTERNAL, manager, detail or "somebody else wrote these shares")
+        case Unmanaged():
+            return _Reason(Why.EXTERNAL, "somebody", "the routing object is gone")
+        case Routed(shares) if shares != target_of(rollout):
+            return _Reason(Why.EXTERNAL, OPERATOR, "written under the operator's own name, and not by this operator")
+        case _:
+            pass
+    if _decided_in(attempt) == standing.known:
+        return _Reason(Why.MENDED, message="the shares that were decided stand again")
+    return _decided(rollout, attempt, standing)
+
+
+_BY_PEOPLE = {"Manual": ("rollback", "resume"), "GatesOverridden": ("advance",)}
+
+
+def _decided(rollout: Rollout, attempt: Attempt, standing: Standing) -> _Reason:
+    target, since = attempt.target, _stored(attempt.target.since)
+    cause, actor, verified = Why(target.cause), OPERATOR, False
+    if commands := _BY_PEOPLE.get(target.cause):
+        asked = _asked_by(rollout.status.commands, commands)
+        actor = asked.requested_by or asked.manager or "somebody" if asked else OPERATOR
+        verified = asked is not None and asked.verified
+    if attempt.rollback:
+        return _Reason(cause, actor, attempt.rollback.message, evidence_of(attempt.gates), since, verified)
+    intent = standing.intent
+    if intent and (intent.since, intent.cause) == _decided_in(attempt):
+        return _Reason(cause, actor, intent.message, intent.gates, since, verified)
+    return _Reason(
+        cause, actor, f"attempt {attempt.number} has started" if cause is Why.STARTED else "", (), since, verified
+    )
+
+
+def _decided_in(attempt: Attempt) -> Decided:
+    return _stored(attempt.target.since), Why(attempt.target.cause)
+
+
+def _stored(moment: datetime) -> datetime:
+    """Return a time as it is read again."""
+    return parse_time(render_time(moment))
+
+
+def _asked_by(handled: Sequence[HandledCommand], commands: tuple[str, ...]) -> HandledCommand | None:
+    return next((one for one in reversed(handled) if one.command in commands), None)
+
+
+def _route_of(seen: Observed) -> RecordedRoute:
+    known = seen.route if isinstance(seen.route, Routed | Foreign) else None
+    return RecordedRoute(
+        kind=seen.route_kind,
+        name=seen.route_name,
+        uid=known.uid or None if known else None,
+        resource_version=known.guard if known else None,
+    )
+
+
+def spec_of(
+    rollout: Rollout,
+    attempt: Attempt,
+    found: Spans,
+    now: datetime,
+    *,
+    continues: Standing | None = None,
+    before: Attempt | None = None,
+) -> RecordSpec:
+    """Return the spec of an attempt's record. `before` is the attempt that was in status when this one was decided."""
+    spec = rollout.spec
+    plan = rollout.plan(has_baseline=attempt.baseline is not None) if spec else None
+    return RecordSpec(
+        rollout=RecordedRollout(name=rollout.name, uid=rollout.uid, generation=rollout.generation),
+        attempt=attempt.number,
+        part=continues.part + 1 if continues else 1,
+        continues=Continued(record=continues.name, hash=continues.end) if continues else None,
+        decided_at=now,
+        spec_digest=digest_of(spec.render()) if spec else "unreadable",
+        owner=spec.owner if spec else None,
+        risk=spec.risk if spec else None,
+        baseline=_version(rollout, attempt.baseline) if attempt.baseline else None,
+        candidate=_version(rollout, attempt.candidate),
+        plan=_plan(plan) if plan else None,
+        trigger=_trigger(rollout, attempt, before, is_continuation=continues is not None),
+        found=list(found),
+    )
+
+
+def _version(rollout: Rollout, version: VersionStatus) -> RecordedVersion:
+    spec = rollout.spec
+    named: Sequence[ModelVersion | None] = (spec.candidate, spec.baseline) if spec else ()
+    artifact = next((one.artifact for one in named if one and identity_of(one).digest == version.digest), None)
+    return RecordedVersion(version=version.version, digest=version.digest, service=version.service, artifact=artifact)
+
+
+def _plan(plan: Plan) -> RecordedPlan:
+    stages: dict[str, list[Any]] = {}
+    for step in plan.steps:
+        stages.setdefault(step.stage, []).append(step)
+    planned = [
+        PlannedStage(
+            name=name,
+            mirror=steps[0].shares.mirror if steps[0].kind is StageKind.SHADOW else None,
+            weights=[step.shares.candidate for step in steps if step.kind is not StageKind.SHADOW],
+            min_duration=steps[0].min_duration,
+        )
+        for name, steps in stages.items()
+    ]
+    gates = [PlannedGate(name=gate.name, rule=_rule_text(gate.render())) for gate in plan.gates[:MAX_PLAN_GATES]]
+    left_out = max(0, len(plan.gates) - MAX_PLAN_GATES)
+    return RecordedPlan(digest=plan.digest, stages=planned, gates=gates, gates_left_out=left_out)
+
+
+def _rule_text(gate: dict[str, Any]) -> str:
+    parts = ", ".join(f"{name}: {value}" for name, value in gate.items() if name != "name")
+    return parts if len(parts) <= 512 else parts[:511] + "…"
+
+
+def _trigger(rollout: Rollout, attempt: Attempt, before: Attempt | None, *, is_continuation: bool) -> RecordTrigger:
+    if is_continuation:
+        return RecordTrigger(cause=Trigger.CONTINUATION)
+    if attempt.applied_at is not None or attempt.target.cause is not Cause.STARTED:
+        unstarted = attempt.rollback is not None and attempt.applied_at is None
+        return RecordTrigger(cause=Trigger.REFUSED_UNSTARTED if unstarted else Trigger.TAKEN_OVER)
+    if before and before.outcome is Outcome.ROLLED_BACK and before.candidate.digest == attempt.candidate.digest:
+        asked = _asked_by(rollout.status.commands, ("retry",))
+        if asked is None:
+            return RecordTrigger(cause=Trigger.RETRY)
+        who = asked.requested_by or asked.manager
+        return RecordTrigger(cause=Trigger.RETRY, actor=who, verified=asked.verified, reason=asked.reason)
+    return RecordTrigger(cause=Trigger.NEW_CANDIDATE if attempt.baseline else Trigger.FIRST_DEPLOYMENT)
+
+
+def standing_of(record: dict[str, Any], size: int) -> Standing:
+    """Return where a stored record stands; `size` is how many bytes its segments take.
+
+    Raises:
+        ValueError: it is not as this operator writes records.
+    """
+    spec = RecordSpec.model_validate(record["spec"])
+    status = record.get("status") or {}
+    segments = [Segment.model_validate(one) for one in status.get("segments") or []]
+    stored = status.get("segments") or []
+    intent = status.get("intent")
+    return Standing(
+        name=record["metadata"]["name"],
+        guard=record["metadata"]["resourceVersion"],
+        part=spec.part,
+        count=len(segments),
+        size=size,
+        end=hash_of(stored[-1] if stored else record["spec"]),
+        shares=tuple(segments[-1].shares if segments else spec.found),
+        outcome=next((one.outcome for one in reversed(segments) if one.outcome), None),
+        known=next(((one.intent_at, one.cause) for one in reversed(segments) if one.intent_at), None),
+        intent=Intent.model_validate(intent) if intent else None,
+    )
