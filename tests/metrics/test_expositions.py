@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from modelrollout.api.metrics import Metrics
-from modelrollout.core.evidence import Answer, Counted, Track
+from modelrollout.core.evidence import Answer, Bound, Counted, Measured, NoData, Track, Unknown
 from modelrollout.core.stats import Counts
 from modelrollout.metrics import queries
 from modelrollout.metrics.config import SourceConfig
@@ -179,11 +179,75 @@ async def test_errors_are_counted_for_each_version_alone(source: Sources, since:
     assert answer == Counted(Counts(requests, 5), Counts(2 * requests, 10))
 
 
-@pytest.mark.parametrize("preset", FAST)
+@pytest.mark.parametrize("preset", sorted({*FAST} - {"sglang"}))
 async def test_slow_requests_are_counted_for_each_version_alone(source: Sources, since: datetime, preset: str) -> None:
     answer = await ask(source, preset, since, {"latency": {"threshold": FAST[preset], "maxAbove": "5%"}})
 
     assert answer == Counted(Counts(100, 10), Counts(200, 20))
+
+
+TIMES = {"timeToFirstToken": "500ms", "interTokenLatency": "50ms", "queueTime": "500ms"}
+HAS = {"timeToFirstToken": "first_token", "interTokenLatency": "inter_token", "queueTime": "queue_time"}
+
+
+@pytest.mark.parametrize(
+    ("preset", "kind"),
+    [(name, kind) for name, preset in PRESETS.items() for kind in TIMES
+     if name != "sglang" and not isinstance(getattr(preset, HAS[kind]), Lacks)],
+)  # fmt: skip
+async def test_a_language_models_times_are_counted_for_each_version_alone(
+    source: Sources, since: datetime, preset: str, kind: str
+) -> None:
+    answer = await ask(source, preset, since, {kind: {"threshold": TIMES[kind], "maxAbove": "5%"}})
+
+    assert answer == Counted(Counts(100, 10), Counts(200, 20))
+
+
+@pytest.mark.parametrize("preset", [name for name, one in PRESETS.items() if not isinstance(one.saturation, Lacks)])
+async def test_saturation_is_measured_for_each_version_alone(source: Sources, since: datetime, preset: str) -> None:
+    answer = await ask(source, preset, since, {"saturation": {"max": "100"}})
+
+    assert isinstance(answer, Measured)
+    assert answer.baseline == 2 * answer.value
+    assert answer.value in {7, 0.5}
+
+
+async def test_a_cold_prefix_cache_keeps_times_from_being_compared(source: Sources, since: datetime) -> None:
+    """SGLang's hit rate is doubled for the baseline as all numbers are, vLLM's counters come to the same rate."""
+    gate = {"latency": {"threshold": "2s500ms", "maxAbove": "5%"}}
+
+    cold, warm = await ask(source, "sglang", since, gate), await ask(source, "vllm", since, gate)
+
+    assert isinstance(cold, NoData)
+    assert cold.reason is Unknown.COLD_CACHE
+    assert isinstance(warm, Counted)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "bound", "slow"),
+    [
+        pytest.param("400ms", Bound(timedelta(milliseconds=300), is_last=False), 10, id="between two bounds"),
+        pytest.param("6s", Bound(timedelta(seconds=5), is_last=True), 5, id="above Traefik's last bound"),
+    ],
+)
+async def test_a_threshold_that_is_no_bound_is_judged_by_the_one_below(
+    source: Sources, since: datetime, threshold: str, bound: Bound, slow: int
+) -> None:
+    answer = await ask(source, "traefik", since, {"latency": {"threshold": threshold, "maxAbove": "5%"}})
+
+    assert answer == Counted(Counts(100, slow), Counts(200, 2 * slow), bound=bound)
+
+
+def test_a_quantile_of_the_same_series_is_a_number_that_nobody_measured(cluster: LocalCluster, since: datetime) -> None:
+    """Half of what is above the last bound, and a quantile that says exactly that bound."""
+    quantile = (
+        'histogram_quantile(0.99, sum by (le) (traefik_service_request_duration_seconds_bucket{service=~".*v2.*"}))'
+    )
+
+    (found,) = query(cluster, quantile)
+
+    assert since < datetime.now(UTC)
+    assert float(found["value"][1]) == 5
 
 
 @pytest.mark.parametrize(

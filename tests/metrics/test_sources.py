@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 from modelrollout.api.gates import Gate
 from modelrollout.api.metrics import Metrics
-from modelrollout.core.evidence import Asked, Before, Counted, Measured, Minutes, NoData, Unknown, digest_of_queries
+from modelrollout.core.evidence import (
+    Asked,
+    Before,
+    Bound,
+    Counted,
+    Measured,
+    Minutes,
+    NoData,
+    Unknown,
+    digest_of_queries,
+)
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import Blocked
 from modelrollout.metrics.config import SourceConfig
@@ -121,18 +131,124 @@ async def test_slow_requests_are_those_above_the_threshold(sources: Sources, scr
     assert any('le=~"0\\\\.3"' in query for query in scripted.queries)
 
 
-async def test_a_threshold_between_bounds_names_the_bounds_there_are(sources: Sources, scripted: Scripted) -> None:
-    bounds = [
-        {"metric": {"le": le}, "value": [1, "1"]} for le in ("0.1", "+Inf", "1.2", "5.0", "0.0005", "1e+06", "odd")
-    ]
+def has_bounds(scripted: Scripted, *bounds: str, fast: str = "290") -> None:
+    """Let the histogram have these bounds, and so many requests within each."""
+    found = [{"metric": {"le": le}, "value": [1, "1"]} for le in bounds]
     scripted.on("_bucket", vector)
-    scripted.on("group by", lambda: Say({"status": "success", "data": {"resultType": "vector", "result": bounds}}))
+    for bound in bounds:
+        scripted.on('le=~"' + bound.replace(".", "\\\\."), lambda: vector(fast))
+    scripted.on("group by", lambda: Say({"status": "success", "data": {"resultType": "vector", "result": found}}))
+
+
+async def test_the_bound_below_stands_in_for_a_threshold_between_two_and_is_remembered(
+    sources: Sources, scripted: Scripted
+) -> None:
+    has_bounds(scripted, "0.1", "0.25", "1.2", "5.0", "0.0005", "1e+06", "odd", "+Inf")
+
+    first = await sources.measure(question(LATENCY, baseline=BASELINE))
+    scripted.queries.clear()
+    again = await sources.measure(question(LATENCY, baseline=BASELINE))
+
+    bound = Bound(timedelta(milliseconds=250), is_last=False)
+    assert first == again == Counted(Counts(300, 10), Counts(300, 10), bound=bound)
+    assert not any("group by" in query or "0\\\\.3" in query for query in scripted.queries)
+
+
+async def test_a_threshold_above_all_bounds_is_judged_by_the_last_and_says_so(
+    sources: Sources, scripted: Scripted
+) -> None:
+    has_bounds(scripted, "0.1", "0.25", "+Inf")
+
+    answer = await sources.measure(question(LATENCY))
+
+    assert answer == Counted(Counts(300, 10), None, bound=Bound(timedelta(milliseconds=250), is_last=True))
+
+
+async def test_a_threshold_below_all_bounds_names_the_bounds_there_are(sources: Sources, scripted: Scripted) -> None:
+    has_bounds(scripted, "1.2", "5.0", "+Inf")
 
     answer = await sources.measure(question(LATENCY))
 
     assert isinstance(answer, NoData)
     assert answer.reason is Unknown.NO_BUCKET
-    assert "no bucket bound at 300ms; it has 100ms, 1s200ms, 5s, 11d13h46m40s:" in answer.message
+    assert "no bucket bound at 300ms or below; it has 1s200ms, 5s: set the gate's threshold" in answer.message
+
+
+VLLM = Metrics(preset="vllm")
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric"),
+    [
+        ("latency", "vllm:e2e_request_latency_seconds"),
+        ("timeToFirstToken", "vllm:time_to_first_token_seconds"),
+        ("queueTime", "vllm:request_queue_time_seconds"),
+    ],
+)
+async def test_each_time_has_its_own_histogram(sources: Sources, scripted: Scripted, kind: str, metric: str) -> None:
+    scripted.on("_bucket", lambda: vector("290"))
+
+    answer = await sources.measure(
+        question({"name": "it", kind: {"threshold": "500ms", "maxAbove": "5%"}}, metrics=VLLM)
+    )
+
+    assert answer == Counted(Counts(300, 10), None)
+    assert any(f"{metric}_bucket" in query for query in scripted.queries)
+
+
+async def test_a_request_weighs_as_one_however_many_tokens_it_has(sources: Sources, scripted: Scripted) -> None:
+    scripted.on("time() - max(timestamp(vllm:inter_token_latency_seconds", lambda: vector("2"))
+    scripted.on("inter_token_latency_seconds_count", lambda: vector("90000"))
+    scripted.on("inter_token_latency_seconds_bucket", lambda: vector("81000"))
+    gate = {"name": "it", "interTokenLatency": {"threshold": "50ms", "maxAbove": "5%"}}
+
+    answer = await sources.measure(question(gate, metrics=VLLM))
+
+    assert answer == Counted(Counts(300, 30), None)
+
+
+@pytest.mark.parametrize(
+    ("gate", "rates", "reason"),
+    [
+        pytest.param("latency", ("0.1", "0.6"), Unknown.COLD_CACHE, id="cold"),
+        pytest.param("timeToFirstToken", ("0.1", "0.6"), Unknown.COLD_CACHE, id="cold for the first token"),
+        pytest.param("latency", ("0.5", "0.6"), None, id="near"),
+        pytest.param("latency", ("NaN", "0.6"), None, id="nothing was looked up"),
+        pytest.param("latency", (None, "0.6"), None, id="not exported"),
+        pytest.param("errorRate", ("0.1", "0.6"), None, id="errors do not depend on it"),
+    ],
+)
+async def test_speed_is_compared_only_while_the_prefix_caches_hit_alike(
+    sources: Sources, scripted: Scripted, gate: str, rates: tuple[str | None, str], reason: Unknown | None
+) -> None:
+    scripted.on("_bucket", lambda: vector("290"))
+    scripted.on("finished_reason", lambda: vector("10"))
+    candidate, baseline = rates
+    scripted.on(
+        'prefix_cache_hits_total{namespace="models",service="fraud-v2"',
+        lambda: vector(*([candidate] if candidate else [])),
+    )
+    scripted.on('prefix_cache_hits_total{namespace="models",service="fraud-v1"', lambda: vector(baseline))
+    limits = {"max": "5%"} if gate == "errorRate" else {"threshold": "500ms", "maxAbove": "5%"}
+
+    answer = await sources.measure(question({"name": "it", gate: limits}, metrics=VLLM, baseline=BASELINE))
+
+    assert (answer.reason if isinstance(answer, NoData) else None) is reason
+    assert any("prefix_cache" in query for query in scripted.queries) is (gate != "errorRate")
+
+
+async def test_saturation_is_the_mean_of_some_minutes_of_both_versions(sources: Sources, scripted: Scripted) -> None:
+    scripted.on("kv_cache_usage_perc", lambda: vector("0.5"))
+    scripted.on("time() - max(timestamp(vllm:kv", lambda: vector("2"))
+    gate = {"name": "room", "saturation": {"max": "0.9"}}
+
+    answer = await sources.measure(question(gate, metrics=VLLM, baseline=BASELINE))
+
+    assert answer == Measured(0.5, 0.5)
+    assert any(
+        query.startswith("avg(avg_over_time(vllm:kv_cache_usage_perc{") and "[300s]" in query
+        for query in scripted.queries
+    )
 
 
 @pytest.mark.parametrize(

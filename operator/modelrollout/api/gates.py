@@ -54,7 +54,7 @@ class Latency(Model):
         json_schema_extra=rules(
             rule(
                 "has(self.maxAbove) || has(self.maxIncrease)",
-                "give latency.maxAbove, maxIncrease or both: a gate needs a limit",
+                "give maxAbove, maxIncrease or both: a gate needs a limit",
             ),
             rule(
                 "self.threshold.matches('[1-9]')", "write a threshold above 0, such as 300ms: no request takes no time"
@@ -63,10 +63,45 @@ class Latency(Model):
         )
     )
 
-    threshold: Duration = Field(description="Duration above which a request is slow; a bucket bound of the histogram.")
+    threshold: Duration = Field(
+        description="Duration above which it is slow; the next lower bucket bound of the histogram stands in for one between two."
+    )
     max_above: Share | None = Field(None, description='Largest share of slow requests allowed, such as "5%".')
     max_increase: Increase | None = Field(None, description="Largest increase of that share relative to the baseline.")
     detect: Multiple | None = Field(None, description=WHAT_DETECT_IS)
+
+
+class TimeToFirstToken(Latency):
+    """The share of requests whose first token takes longer than a threshold."""
+
+
+class InterTokenLatency(Latency):
+    """The share of tokens that come later than a threshold after the one before; each request weighs as one."""
+
+
+class QueueTime(Latency):
+    """The share of requests that wait longer than a threshold before anybody works on them."""
+
+
+class Saturation(Model):
+    """How full the version's pods are, by the number that the preset has for it, over the last five minutes."""
+
+    max: Number = Field(description='Largest value allowed, such as "0.9"; docs/presets.md says what it measures.')
+
+    @property
+    def min(self) -> None:
+        """Nothing is too empty."""
+        return
+
+    @property
+    def max_increase(self) -> None:
+        """It is not compared with the baseline's: a share of traffic fills the pods that it has."""
+        return
+
+    @property
+    def max_decrease(self) -> None:
+        """See `max_increase`."""
+        return
 
 
 class Value(Model):
@@ -136,13 +171,30 @@ class FailsWhen(Model):
         return tuple(self.all_of or self.any_of or ())
 
 
-Kind = ErrorRate | Latency | Value | Ratio | Throughput | Drift | Webhook | FailsWhen
+Kind = (
+    ErrorRate
+    | Latency
+    | Value
+    | Ratio
+    | TimeToFirstToken
+    | InterTokenLatency
+    | QueueTime
+    | Saturation
+    | Throughput
+    | Drift
+    | Webhook
+    | FailsWhen
+)
 
 KINDS = (
     "errorRate",
     "latency",
     "value",
     "ratio",
+    "timeToFirstToken",
+    "interTokenLatency",
+    "queueTime",
+    "saturation",
     "throughput",
     "drift",
     "webhook",
@@ -178,6 +230,14 @@ class Gate(Model):
     latency: Latency | None = Field(None, description="Gate on the share of slow requests.")
     value: Value | None = Field(None, description="Gate on the value of a PromQL expression.")
     ratio: Ratio | None = Field(None, description="Gate on the share of bad events among all, by two counters.")
+    time_to_first_token: TimeToFirstToken | None = Field(
+        None, description="Gate on the share of requests whose first token is late."
+    )
+    inter_token_latency: InterTokenLatency | None = Field(
+        None, description="Gate on the share of tokens that are late."
+    )
+    queue_time: QueueTime | None = Field(None, description="Gate on the share of requests that wait too long.")
+    saturation: Saturation | None = Field(None, description="Gate on how full the version's pods are.")
     throughput: Throughput | None = Field(
         None, description="Gate on requests a second and ready replica, beside the baseline's."
     )
@@ -238,6 +298,10 @@ class Gate(Model):
             self.latency,
             self.value,
             self.ratio,
+            self.time_to_first_token,
+            self.inter_token_latency,
+            self.queue_time,
+            self.saturation,
             self.throughput,
             self.drift,
             self.webhook,

@@ -118,6 +118,16 @@ class CustomMetrics(Model):
     requests: Series = Field(description="Counter of all requests.")
     errors: Series | None = Field(None, description="Counter of bad requests; errorRate gates need it.")
     duration: DurationSeries | None = Field(None, description="Histogram of durations; latency gates need it.")
+    time_to_first_token: DurationSeries | None = Field(
+        None, description="Histogram of times to the first token; timeToFirstToken gates need it."
+    )
+    inter_token_latency: DurationSeries | None = Field(
+        None, description="Histogram of times between two tokens; interTokenLatency gates need it."
+    )
+    queue_time: DurationSeries | None = Field(
+        None, description="Histogram of times in a queue; queueTime gates need it."
+    )
+    saturation: Series | None = Field(None, description="Gauge of how full a pod is; saturation gates need it.")
     version_label: VersionLabel = Field(description="The label that tells the two versions apart.")
 
 

@@ -4,13 +4,23 @@ import math
 from dataclasses import replace
 from typing import assert_never
 
-from modelrollout.api.fields import render_share
-from modelrollout.api.gates import ErrorRate, FailsWhen, Gate, Latency, Value
+from modelrollout.api.fields import render_duration, render_share
+from modelrollout.api.gates import (
+    ErrorRate,
+    FailsWhen,
+    Gate,
+    InterTokenLatency,
+    Latency,
+    QueueTime,
+    Saturation,
+    TimeToFirstToken,
+    Value,
+)
 from modelrollout.api.kinds import Drift, Ratio, Throughput, Webhook
 from modelrollout.api.options import PromoteOn
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.bench import ALPHA_PROMOTE, BROKEN, Bench, Finding, most_telling, status_of, warming
-from modelrollout.core.evidence import Counted, Unknown
+from modelrollout.core.evidence import Bound, Counted, Unknown
 from modelrollout.core.outlook import Weighed, clean_requests_missing, multiple_text, requests_missing, together
 from modelrollout.core.power import smallest_detectable
 from modelrollout.core.stats import (
@@ -42,15 +52,30 @@ def judge_counts(gate: Gate, counted: Counted, bench: Bench) -> GateStatus:
         _catastrophe(gate, counted)
         or shrunk(tally, bench)
         or (warming(bench) if bench.warming_until else None)
-        or _weigh(gate, counted, tally, bench)
+        or _within_buckets(gate, counted.bound, _weigh(gate, counted, tally, bench))
     )
-    absolute, increase, what = _limits(gate)
+    absolute, increase, what = _limits(gate, counted.bound)
     most = [f"at most {render_share(absolute)} {what}"] if absolute is not None else []
     more = [f"at most {render_share(increase)} more than the baseline"] if increase is not None else []
     limit = ", ".join(most + more)
     share = render_share(tally.bad / tally.total) if tally.total else None
     kept = None if bench.warming_until else tally
     return status_of(gate, bench, finding, value=share, limit=limit, samples=tally.total, tally=kept)
+
+
+def _within_buckets(gate: Gate, bound: Bound | None, finding: Finding) -> Finding:
+    """Return the finding, but no failure where the histogram ends below the threshold.
+
+    What is slower than the last bound may still keep to the threshold. A pass is one: what is faster keeps to it.
+    """
+    if bound is None or not bound.is_last or finding.verdict is not Verdict.FAIL:
+        return finding
+    text = (
+        f"{finding.message}. That is the histogram's last bound: how many took longer than"
+        f" {_threshold(gate)} it cannot tell. Set the threshold to {render_duration(bound.at)}, or add a bound where it is"
+        " exported"
+    )
+    return replace(finding, verdict=Verdict.UNKNOWN, reason=Unknown.ABOVE_BUCKETS, message=text)
 
 
 def _catastrophe(gate: Gate, counted: Counted) -> Finding | None:
@@ -81,7 +106,7 @@ def shrunk(tally: Tally, bench: Bench) -> Finding | None:
 def _weigh(gate: Gate, counted: Counted, tally: Tally, bench: Bench) -> Finding:
     """Weigh evidence against the limits over the stage's steps, and for them in this step alone."""
     findings = []
-    absolute, increase, what = _limits(gate)
+    absolute, increase, what = _limits(gate, counted.bound)
     if absolute is not None:
         findings.append(_weigh_absolute(absolute, what, tally, bench))
     if increase is not None:
@@ -133,7 +158,7 @@ def _at_this_share(clean: int, missing: int | None) -> str:
 
 
 def _weigh_increase(gate: Gate, counted: Counted, tally: Tally, bench: Bench) -> Finding:
-    other_limit, increase, what = _limits(gate)
+    other_limit, increase, what = _limits(gate, counted.bound)
     detect, phi = _detect_of(gate), bench.dispersion.factor
     if increase is None:
         raise ValueError(f"gate {gate.name!r} compares nothing")
@@ -217,23 +242,40 @@ def need_requests(count: int, whose: str, bench: Bench) -> Finding:
     return Finding(Verdict.UNKNOWN, Unknown.NEED_REQUESTS, message)
 
 
-def _limits(gate: Gate) -> tuple[float | None, float | None, str]:
+def _limits(gate: Gate, bound: Bound | None) -> tuple[float | None, float | None, str]:
     match gate.kind:
         case ErrorRate(max=highest, max_increase=increase):
             return highest, increase, "failed"
-        case Latency(threshold=threshold, max_above=highest, max_increase=increase):
-            return highest, increase, f"took longer than {threshold.total_seconds():g}s"
+        case Latency(threshold=threshold, max_above=highest, max_increase=increase) as slow:
+            stood_in = f", the bucket bound below {render_duration(threshold)}" if bound else ""
+            at = bound.at if bound else threshold
+            return highest, increase, f"{_slow_words(slow)} {at.total_seconds():g}s{stood_in}"
         case Ratio(max=highest, max_increase=increase):
             return highest, increase, "were bad"
-        case Value() | Throughput() | Drift() | Webhook() | FailsWhen():
+        case Value() | Saturation() | Throughput() | Drift() | Webhook() | FailsWhen():
             raise ValueError(f"gate {gate.name!r} counts no requests, but requests were counted")
         case other:
             assert_never(other)
 
 
 def _detect_of(gate: Gate) -> float | None:
-    limits = gate.error_rate or gate.latency or gate.ratio
-    return limits.detect if limits else None
+    return gate.kind.detect if isinstance(gate.kind, ErrorRate | Latency | Ratio) else None
+
+
+def _threshold(gate: Gate) -> str:
+    return render_duration(gate.kind.threshold) if isinstance(gate.kind, Latency) else "that"
+
+
+def _slow_words(kind: Latency) -> str:
+    match kind:
+        case TimeToFirstToken():
+            return "had their first token later than"
+        case InterTokenLatency():
+            return "waited between tokens for longer than"
+        case QueueTime():
+            return "waited in the queue for longer than"
+        case _:
+            return "took longer than"
 
 
 def _share(counts: Counts) -> str:

@@ -14,7 +14,7 @@ from modelrollout.core.traffic import Shares
 
 
 class Unknown(StrEnum):
-    """Why a gate does not know. The first four and JudgeWaits pass with time; the others need somebody to look."""
+    """Why a gate does not know; see `is_collecting` for those that pass with time, the others need somebody to look."""
 
     WARMING_UP = "WarmingUp"
     AWAITING_LABELS = "AwaitingLabels"
@@ -34,6 +34,8 @@ class Unknown(StrEnum):
     NO_BUCKET = "NoBucket"
     COUNTS_SHRANK = "CountsShrank"
     BASELINE_ZERO = "BaselineZero"
+    ABOVE_BUCKETS = "AboveBuckets"
+    COLD_CACHE = "ColdCache"
     NO_REPLICAS = "NoReplicas"
     UNEQUAL_LOAD = "UnequalLoad"
     BUCKETS_DIFFER = "BucketsDiffer"
@@ -48,6 +50,7 @@ class Unknown(StrEnum):
             Unknown.AWAITING_LABELS,
             Unknown.NEED_REQUESTS,
             Unknown.NEED_EVIDENCE,
+            Unknown.COLD_CACHE,
             Unknown.JUDGE_WAITS,
         }
 
@@ -182,15 +185,27 @@ class NoData:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """The bucket bound that stands in for a gate's threshold, below it.
+
+    `is_last`: the histogram has no finite bound above it, so it cannot tell how far above it anything was.
+    """
+
+    at: timedelta
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Counted:
     """Requests in the window, and how many of them were bad, of both versions.
 
-    `baseline` and `history` are `None` where the question had none.
+    `baseline` and `history` are `None` where the question had none, `bound` where the threshold is a bound itself.
     """
 
     candidate: Counts
     baseline: Counts | None
     history: Minutes | NoData | None = None
+    bound: Bound | None = None
     asked: Asked | None = field(default=None, compare=False)
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 from modelrollout.api.fields import ALL, NONE, Percent
-from modelrollout.api.gates import ErrorRate, FailsWhen, Gate, Latency, OnFail, Value
+from modelrollout.api.gates import ErrorRate, FailsWhen, Gate, Latency, OnFail, Saturation, Value
 from modelrollout.api.kinds import Drift, Ratio, Throughput, Webhook
 from modelrollout.api.options import PromoteOn
 from modelrollout.api.rollout import Canary, Full, ModelRolloutSpec, Risk, Shadow, Stage
@@ -51,7 +51,7 @@ def limits_of(gate: Gate) -> tuple[str, ...]:
             | Ratio(max=highest, max_increase=increase)
         ):
             pass
-        case Value() | Webhook():
+        case Value() | Saturation() | Webhook():
             return ("bounds",)
         case Throughput() | Drift():
             return ("relative",)

@@ -1,18 +1,20 @@
 """A measured value to a verdict: within its bounds, and near enough to the baseline's, or not."""
 
 from modelrollout.api.fields import render_number, render_share
-from modelrollout.api.gates import Gate, Value
+from modelrollout.api.gates import Gate, Saturation, Value
 from modelrollout.api.status import GateStatus, Verdict
 from modelrollout.core.bench import BROKEN, Bench, Finding, most_telling, status_of, warming
 from modelrollout.core.counts import BASELINE_TOO
 from modelrollout.core.evidence import Measured, NoData, Unknown
 
+Limits = Value | Saturation
+
 
 def judge_value(gate: Gate, measured: Measured, bench: Bench) -> GateStatus:
     """Return the verdict on the gate's limits; a value is looked at as it stands, whatever it was before."""
-    limits = gate.value
-    if limits is None:
-        raise ValueError(f"gate {gate.name!r} has no value, but a value was measured")
+    limits = gate.kind
+    if not isinstance(limits, Value | Saturation):
+        raise ValueError(f"gate {gate.name!r} has no value, but a value was measured")  # noqa: TRY004 a gate of another kind
     number = _number(measured.value)
     bounds, distance = _bounds(limits), _distance(limits)
     findings = [_within(limits, measured, f"{number}; allowed is {bounds}")] if bounds else []
@@ -28,7 +30,7 @@ def judge_value(gate: Gate, measured: Measured, bench: Bench) -> GateStatus:
     return status_of(gate, bench, finding, value=number, limit=limit)
 
 
-def _within(limits: Value, measured: Measured, shown: str) -> Finding:
+def _within(limits: Limits, measured: Measured, shown: str) -> Finding:
     if not _breaks(limits, measured.value):
         return Finding(Verdict.PASS, "WithinBounds", shown)
     if isinstance(measured.baseline, float) and _breaks(limits, measured.baseline):
@@ -37,11 +39,11 @@ def _within(limits: Value, measured: Measured, shown: str) -> Finding:
     return Finding(Verdict.FAIL, "OutOfBounds", shown)
 
 
-def _breaks(limits: Value, value: float) -> bool:
+def _breaks(limits: Limits, value: float) -> bool:
     return (limits.max is not None and value > limits.max) or (limits.min is not None and value < limits.min)
 
 
-def _near(limits: Value, measured: Measured, distance: str) -> Finding:
+def _near(limits: Limits, measured: Measured, distance: str) -> Finding:
     value, baseline = measured.value, measured.baseline
     if baseline is None:
         nothing = "the baseline has no live requests to compare with; compared while it had"
@@ -60,13 +62,13 @@ def _near(limits: Value, measured: Measured, distance: str) -> Finding:
     return Finding(Verdict.FAIL, "WorseThanBaseline", shown)
 
 
-def _bounds(limits: Value) -> str:
+def _bounds(limits: Limits) -> str:
     least = [f"at least {render_number(limits.min)}"] if limits.min is not None else []
     most = [f"at most {render_number(limits.max)}"] if limits.max is not None else []
     return " and ".join(least + most)
 
 
-def _distance(limits: Value) -> str:
+def _distance(limits: Limits) -> str:
     more = [f"at most {render_share(limits.max_increase)} more"] if limits.max_increase is not None else []
     less = [f"at most {render_share(limits.max_decrease)} less"] if limits.max_decrease is not None else []
     both = " and ".join(more + less)

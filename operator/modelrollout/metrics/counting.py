@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from typing import NamedTuple, Protocol
 
 from modelrollout.api.fields import render_duration
-from modelrollout.api.gates import Gate
+from modelrollout.api.gates import Gate, Latency
 from modelrollout.core.evidence import NoData, Unknown
 from modelrollout.core.stats import Counts
 from modelrollout.metrics import queries
 from modelrollout.metrics.answers import Found, number_of
 from modelrollout.metrics.batches import Batches
-from modelrollout.metrics.presets import Histogram, Signals
+from modelrollout.metrics.presets import Histogram, Signals, times_of
 from modelrollout.metrics.queries import Counter, Events, PromQL, Selector
 from modelrollout.metrics.servers.exports import Lacks
 
@@ -60,18 +59,18 @@ class Look:
 
 
 class Counting(Protocol):
-    """Two numbers to ask for, and the counts that they come to."""
+    """Numbers to ask for, and the counts that they come to."""
 
     @property
     def series(self) -> Events:
         """The counter of all requests that they rest on."""
         ...
 
-    def asks(self, look: Look) -> tuple[Ask, Ask]:
+    def asks(self, look: Look) -> tuple[Ask, ...]:
         """Return what to ask for."""
         ...
 
-    async def read(self, look: Look, total: float | NoData, other: float | NoData) -> Counts | NoData:
+    def read(self, look: Look, *found: float | NoData) -> Counts | NoData:
         """Return the counts, given the answers in the order of `asks`."""
         ...
 
@@ -105,8 +104,9 @@ class Errors:
             look.events(self.errors, f"the {self.version}'s {self.word}"),
         )
 
-    async def read(self, look: Look, total: float | NoData, other: float | NoData) -> Counts | NoData:
+    def read(self, look: Look, *found: float | NoData) -> Counts | NoData:
         """Return the counts."""
+        total, other = found
         requests = _whole(look, total, f"the {self.version}'s requests")
         if isinstance(requests, NoData):
             return _without_requests(look, requests, self.version, self.requests)
@@ -129,7 +129,7 @@ class Errors:
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """The requests of a version, and those that took longer than `threshold`, a bound of the histogram."""
+    """What a histogram of a version has observed, and what of it took longer than `threshold`, a bound of it."""
 
     version: str
     histogram: Histogram
@@ -137,40 +137,92 @@ class Slow:
 
     @property
     def series(self) -> Selector:
-        """The histogram's own count of all requests."""
+        """The histogram's own count."""
         return self.histogram.selector.suffixed("_count")
 
-    def asks(self, look: Look) -> tuple[Ask, Ask]:
+    def asks(self, look: Look) -> tuple[Ask, ...]:
         """Return what to ask for: all requests, and the fast ones."""
-        fast = queries.bucket(self.histogram.selector, self.histogram.bound_of(self.threshold))
-        return (
-            look.events(self.series, f"the {self.version}'s requests"),
-            look.events(fast, f"the {self.version}'s requests within {render_duration(self.threshold)}"),
-        )
+        return look.events(self.series, self._all), look.events(self._bucket, self._within)
 
-    async def read(self, look: Look, total: float | NoData, other: float | NoData) -> Counts | NoData:
-        """Return the counts; where the bound is missing, those there are are asked for."""
-        requests = _whole(look, total, f"the {self.version}'s requests")
-        if isinstance(requests, NoData):
-            return _without_requests(look, requests, self.version, self.series)
-        fast = _whole(look, other, f"the {self.version}'s requests within {render_duration(self.threshold)}")
+    def read(self, look: Look, *found: float | NoData) -> Counts | NoData:
+        """Return the counts; `NO_BUCKET` where the threshold is no bound."""
+        total, other = found
+        observed = _whole(look, total, self._all)
+        if isinstance(observed, NoData):
+            return _without_requests(look, observed, self.version, self.series)
+        fast = _whole(look, other, self._within)
         if isinstance(fast, NoData):
-            if fast.reason is Unknown.NO_DATA:
-                return await _without_bucket(look, self.version, self.histogram, self.threshold)
-            return fast
-        if fast > requests + slack(requests):
+            if fast.reason is not Unknown.NO_DATA:
+                return fast
+            at = render_duration(self.threshold)
+            return NoData(Unknown.NO_BUCKET, f"{self.histogram.selector.metric} has no bucket bound at {at}")
+        if fast > observed + slack(observed):
             return NoData(
                 Unknown.MALFORMED,
-                f"source {look.name} counts {fast} fast requests of the {self.version} among {requests}:"
+                f"source {look.name} counts {fast} fast {self.histogram.of} of the {self.version} among {observed}:"
                 f" check that {self.histogram.selector.metric} is a histogram",
             )
-        return Counts(requests, max(0, requests - fast))
+        return Counts(observed, max(0, observed - fast))
 
     def each_minute(self) -> tuple[PromQL, PromQL]:
         """Return how to ask for all and for slow ones in one minute."""
         total = queries.each_minute(self.series)
-        fast = queries.bucket(self.histogram.selector, self.histogram.bound_of(self.threshold))
-        return total, queries.rest(total, queries.each_minute(fast))
+        return total, queries.rest(total, queries.each_minute(self._bucket))
+
+    @property
+    def _bucket(self) -> Selector:
+        return queries.bucket(self.histogram.selector, self.histogram.bound_of(self.threshold))
+
+    @property
+    def _all(self) -> str:
+        return f"the {self.version}'s {self.histogram.of}"
+
+    @property
+    def _within(self) -> str:
+        return f"{self._all} within {render_duration(self.threshold)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SlowTokens:
+    """The requests of a version, as many of them slow as the share of its tokens that are.
+
+    Tokens of one request are slow together, so a thousand of them are no thousand independent observations: a request
+    weighs as one, whatever its length. The tests hold for fractions of a request as well: a ratio of likelihoods is
+    concave in them, so its mean is at most that of whole ones.
+    """
+
+    tokens: Slow
+    requests: Counter
+
+    @property
+    def series(self) -> Selector:
+        """The histogram's own count."""
+        return self.tokens.series
+
+    def asks(self, look: Look) -> tuple[Ask, ...]:
+        """Return what to ask for: all tokens, the fast ones, and all requests."""
+        return *self.tokens.asks(look), look.events(self.requests, self._all)
+
+    def read(self, look: Look, *found: float | NoData) -> Counts | NoData:
+        """Return the counts; `NO_BUCKET` where the threshold is no bound."""
+        *of_tokens, total = found
+        tokens = self.tokens.read(look, *of_tokens)
+        if isinstance(tokens, NoData):
+            return tokens
+        requests = _whole(look, total, self._all)
+        if isinstance(requests, NoData):
+            return _without_requests(look, requests, self.tokens.version, self.requests)
+        return Counts(requests, round(requests * tokens.bad / tokens.total) if tokens.total else 0)
+
+    def each_minute(self) -> tuple[PromQL, PromQL]:
+        """Return how to ask for all requests and for as many of them as tokens are slow, in one minute."""
+        tokens, slow = self.tokens.each_minute()
+        requests = queries.each_minute(self.requests)
+        return requests, queries.or_none(queries.scaled(requests, slow, tokens), requests)
+
+    @property
+    def _all(self) -> str:
+        return f"the {self.tokens.version}'s requests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +232,14 @@ class Requests:
     version: str
     series: Events
 
-    def asks(self, look: Look) -> tuple[Ask, Ask]:
+    def asks(self, look: Look) -> tuple[Ask, ...]:
         """Return what to ask for."""
         ask = look.events(self.series, f"the {self.version}'s requests")
         return ask, ask
 
-    async def read(self, look: Look, total: float | NoData, other: float | NoData) -> Counts | NoData:
+    def read(self, look: Look, *found: float | NoData) -> Counts | NoData:
         """Return the counts."""
-        del other
+        total, _ = found
         requests = _whole(look, total, f"the {self.version}'s requests")
         if isinstance(requests, NoData):
             return _without_requests(look, requests, self.version, self.series)
@@ -199,18 +251,18 @@ class Requests:
         return total, total
 
 
-def counting_of(gate: Gate, version: str, signals: Signals) -> Counting:
-    """Return how a gate's requests are counted.
+def counting_of(gate: Gate, version: str, signals: Signals, at: timedelta | None = None) -> Counting:
+    """Return how a gate's requests are counted, those above `at` as slow where that stands in for its threshold.
 
     Raises:
         ValueError: the server does not export what the gate needs.
     """
     if gate.throughput is not None:
         return Requests(version, signals.requests)
-    if gate.latency is not None:
-        if isinstance(signals.duration, Lacks):
-            raise ValueError(signals.duration.because)
-        return Slow(version, signals.duration, gate.latency.threshold)
+    if isinstance(gate.kind, Latency):
+        histogram = times_of(gate.kind, signals)
+        slow = Slow(version, histogram, at or gate.kind.threshold)
+        return slow if histogram.of == "requests" else SlowTokens(slow, signals.requests)
     if isinstance(signals.errors, Lacks):
         raise ValueError(signals.errors.because)  # noqa: TRY004 it is the server that lacks it
     return Errors(version, signals.requests, signals.errors)
@@ -254,29 +306,6 @@ def _without_requests(look: Look, problem: NoData, version: str, series: Events)
         f"source {look.name} has no series for the {version}'s requests: it has had none yet,"
         f" or no series is labelled so; ask it for {_short(series)}",
     )
-
-
-async def _without_bucket(look: Look, version: str, histogram: Histogram, threshold: timedelta) -> NoData:
-    found = await look.source.ask_alone(queries.bounds(histogram.selector, look.window), look.until)
-    if isinstance(found, NoData):
-        return found
-    bounds = sorted({bound for sample in found.samples if (bound := _bound(sample.labels.get("le", ""), histogram))})
-    has = f"it has {', '.join(map(render_duration, bounds))}" if bounds else "it has none that is a duration"
-    return NoData(
-        Unknown.NO_BUCKET,
-        f"{histogram.selector.metric} of the {version} has no bucket bound at {render_duration(threshold)}; {has}:"
-        " set the gate's latency.threshold to one of its bounds, or add the bound where it is exported",
-    )
-
-
-def _bound(text: str, histogram: Histogram) -> timedelta | None:
-    """Return a bound that a threshold could name: finite, in whole milliseconds, above 0."""
-    try:
-        milliseconds = Decimal(text) * (histogram.unit // timedelta(milliseconds=1))
-        whole = milliseconds.is_finite() and 1 <= milliseconds <= 10**11 and milliseconds == int(milliseconds)
-    except InvalidOperation:
-        return None
-    return timedelta(milliseconds=int(milliseconds)) if whole else None
 
 
 def slack(total: int) -> int:

@@ -7,7 +7,17 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import assert_never
 
-from modelrollout.api.gates import ErrorRate, FailsWhen, Kind, Latency, Value
+from modelrollout.api.gates import (
+    ErrorRate,
+    FailsWhen,
+    InterTokenLatency,
+    Kind,
+    Latency,
+    QueueTime,
+    Saturation,
+    TimeToFirstToken,
+    Value,
+)
 from modelrollout.api.kinds import Drift, Ratio, Throughput, Webhook
 from modelrollout.api.metrics import SHARED_LABELS, CustomMetrics, DurationSeries, Metrics, Series, VersionLabel
 from modelrollout.core.evidence import Track
@@ -63,12 +73,32 @@ def need_of(kind: Kind, signals: Signals) -> Need | None:
     match kind:
         case ErrorRate():
             return Need("a counter of errors", signals.errors)
+        case TimeToFirstToken():
+            return Need("a histogram of the time to the first token", signals.first_token)
+        case InterTokenLatency():
+            return Need("a histogram of the time between tokens", signals.inter_token)
+        case QueueTime():
+            return Need("a histogram of the time in the queue", signals.queue_time)
         case Latency():
             return Need("a histogram of request durations", signals.duration)
+        case Saturation():
+            return Need("a gauge of how full it is", signals.saturation)
         case Value() | Ratio() | Throughput() | Drift() | Webhook() | FailsWhen():
             return None
         case _:
             assert_never(kind)
+
+
+def times_of(kind: Latency, signals: Signals) -> Histogram:
+    """Return the histogram that a gate on times is judged by.
+
+    Raises:
+        ValueError: the server has none.
+    """
+    need = need_of(kind, signals)
+    if need is None or not isinstance(need.found, Histogram):
+        raise ValueError(need.found.because if need and isinstance(need.found, Lacks) else "there is no histogram")
+    return need.found
 
 
 @lru_cache(maxsize=REMEMBERED_VERSIONS)
@@ -187,17 +217,17 @@ def _custom(custom: CustomMetrics, track: Track, namespace_label: str | None) ->
     def counter(series: Series | None, field: str) -> Counter | Lacks:
         return Counter((select(series),)) if series else _unnamed(field)
 
-    def histogram(series: DurationSeries | None, field: str) -> Histogram | Lacks:
-        return Histogram(select(series), _UNITS[series.unit]) if series else _unnamed(field)
+    def histogram(series: DurationSeries | None, field: str, of: str = "requests") -> Histogram | Lacks:
+        return Histogram(select(series), _UNITS[series.unit], of) if series else _unnamed(field)
 
     return Signals(
         requests=Counter((select(custom.requests),)),
         errors=counter(custom.errors, "errors"),
         duration=histogram(custom.duration, "duration"),
-        first_token=_unnamed("timeToFirstToken"),
-        inter_token=_unnamed("interTokenLatency"),
-        queue_time=_unnamed("queueTime"),
-        saturation=_unnamed("saturation"),
+        first_token=histogram(custom.time_to_first_token, "timeToFirstToken"),
+        inter_token=histogram(custom.inter_token_latency, "interTokenLatency", of="tokens"),
+        queue_time=histogram(custom.queue_time, "queueTime"),
+        saturation=Gauge(select(custom.saturation), "avg", "") if custom.saturation else _unnamed("saturation"),
         tokens=_unnamed("tokens"),
         prefix_cache=_unnamed("prefixCache"),
     )

@@ -168,6 +168,21 @@ def rest(total: PromQL, part: PromQL) -> PromQL:
     return PromQL(f"clamp_min({total} - {part}, 0)")
 
 
+def share_of(part: PromQL, total: PromQL) -> PromQL:
+    """Return `part` over `total`; NaN where both are 0."""
+    return PromQL(f"{part} / {total}")
+
+
+def scaled(total: PromQL, part: PromQL, whole: PromQL) -> PromQL:
+    """Return the share of `part` in `whole` of `total`, nothing where the whole is 0."""
+    return PromQL(f"({total} * {part} / {positive(whole)})")
+
+
+def level(gauge: Selector, across: Literal["avg", "max"], window: timedelta) -> PromQL:
+    """Return a gauge's mean over the window, of all its series the average or the largest."""
+    return PromQL(f"{across}(avg_over_time({gauge}[{_span(window)}]))")
+
+
 def positive(expression: PromQL) -> PromQL:
     """Return the expression where it is above 0."""
     return PromQL(f"({expression} > 0)")

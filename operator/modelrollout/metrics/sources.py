@@ -9,7 +9,7 @@ from types import MappingProxyType
 import structlog
 
 from modelrollout.api.fields import render_duration
-from modelrollout.api.gates import Gate, Value
+from modelrollout.api.gates import Gate, Latency, Value
 from modelrollout.api.metrics import Metrics
 from modelrollout.core.evidence import (
     Answer,
@@ -24,26 +24,29 @@ from modelrollout.core.evidence import (
     Unknown,
     digest_of_queries,
 )
-from modelrollout.core.plan import limits_of
-from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import Blocked
 from modelrollout.engine.ports import Clock
 from modelrollout.metrics import queries
 from modelrollout.metrics.answers import number_of
 from modelrollout.metrics.batches import Batches
 from modelrollout.metrics.clocks import SourceClock
+from modelrollout.metrics.comparing import counted, counting
 from modelrollout.metrics.config import SourceConfig
-from modelrollout.metrics.counting import Ask, Counting, Look, ask_age, counting_of, staleness
+from modelrollout.metrics.counting import Ask, Counting, Look, ask_age, staleness
 from modelrollout.metrics.histograms import distributed, histogram_of
 from modelrollout.metrics.history import SPAN, minutes_of
 from modelrollout.metrics.placeholders import names_version, query_for
-from modelrollout.metrics.presets import Signals, need_of, signals_of, undivided
+from modelrollout.metrics.presets import Signals, need_of, signals_of, times_of, undivided
 from modelrollout.metrics.prometheus import OnCall, PrometheusSource
 from modelrollout.metrics.ratios import ratio_of
 from modelrollout.metrics.servers.exports import Lacks
+from modelrollout.metrics.snapping import Bounds
 from modelrollout.metrics.webhooks import WebhookConfig, Webhooks
 
 _ANY_TRACK = Track("default", "HTTPRoute", "any", "any", 80, "any")
+
+SATURATION = timedelta(minutes=5)
+"""Over so long a time how full a version is is averaged: one moment's number says little."""
 
 _log = structlog.get_logger()
 
@@ -61,6 +64,7 @@ class Sources:
         self._webhooks = Webhooks(webhooks)
         self._configs = dict(configs)
         self._sources = {name: PrometheusSource(name, config, on_call) for name, config in configs.items()}
+        self._bounds = Bounds()
         self._watches = {name: SourceClock(source, clock) for name, source in self._sources.items()}
         self._batches = {
             name: Batches(source, threads=configs[name].concurrency, time_limit=configs[name].timeout)
@@ -147,6 +151,8 @@ class Sources:
         look = self._look(name, question.candidate, question.until, question.until - question.since)
         if gate.value is not None:
             answer: Answer = await _measured(look, question, gate.value.query)
+        elif gate.saturation is not None:
+            answer = await _filled(look, question, self._configs[name].namespace_label)
         elif gate.drift is not None:
             answer = await distributed(look, question, gate.drift, self._configs[name].namespace_label)
         else:
@@ -156,12 +162,34 @@ class Sources:
     async def _counts(self, look: Look, question: Question) -> Answer:
         label, before = self._configs[look.name].namespace_label, question.before
         if before is None:
-            return await _counted(look, question, label)
+            return await self._timed(look, question, label)
         hour = self._look(look.name, question.candidate, before.until, SPAN)
-        counting = _counting(question, "baseline", before.baseline, label)
         limit = self._configs[look.name].timeout / 2
-        answer, history = await asyncio.gather(_counted(look, question, label), _within(limit, hour, counting))
+        if isinstance(question.gate.kind, Latency):
+            # What stands in for the threshold has to be known before the hour's slow requests can be counted.
+            answer = await self._timed(look, question, label)
+            at = answer.bound.at if isinstance(answer, Counted) and answer.bound else None
+            history = await _within(limit, hour, counting(question, "baseline", before.baseline, label, at))
+        else:
+            of_hour = counting(question, "baseline", before.baseline, label)
+            answer, history = await asyncio.gather(counted(look, question, label), _within(limit, hour, of_hour))
         return replace(answer, history=history) if isinstance(answer, Counted) else answer
+
+    async def _timed(self, look: Look, question: Question, label: str | None) -> Counted | NoData:
+        """Count; where a gate's threshold is no bound, the next lower one stands in for it."""
+        kind = question.gate.kind
+        if not isinstance(kind, Latency):
+            return await counted(look, question, label)
+        candidate = times_of(kind, signals_of(question.metrics, question.candidate, label))
+        known = self._bounds.known(candidate, kind.threshold)
+        found = await counted(look, question, label, known)
+        if not isinstance(found, NoData) or found.reason is not Unknown.NO_BUCKET:
+            return found
+        baseline = None
+        if question.baseline is not None:
+            baseline = times_of(kind, signals_of(question.metrics, question.baseline, label))
+        bound = await self._bounds.find(look, candidate, baseline, kind.threshold)
+        return bound if isinstance(bound, NoData) else await counted(look, question, label, bound)
 
     def _unheard(self, gate: Gate) -> Blocked | None:
         problem = self._webhooks.problem(gate.webhook) if gate.webhook else None
@@ -181,7 +209,7 @@ def _missing(gate: Gate, metrics: Metrics, signals: Signals, config: SourceConfi
         return Blocked(
             "RawQueriesOff",
             f"gate {gate.name} has a query of its own, which this operator does not allow:"
-            " use errorRate or latency, or ask the administrator to allow raw queries.",
+            " use a gate of another kind, or ask the administrator to allow raw queries.",
         )
     needs = need_of(gate.kind, signals)
     if needs is None or not isinstance(needs.found, Lacks):
@@ -234,46 +262,31 @@ async def _measured(look: Look, question: Question, query: str) -> Measured | No
     return value if isinstance(value, NoData) else Measured(value, baseline)
 
 
-async def _counted(look: Look, question: Question, label: str | None) -> Counted | NoData:
-    """Count both versions' requests: a gate without a relative limit asks whether both are failing."""
-    gate = question.gate
-    candidate = _counting(question, "candidate", question.candidate, label)
-    asks = [ask_age(candidate.series), *candidate.asks(look)]
-    if question.baseline is None:
-        age, *of_candidate = await look.numbers(asks)
-        compared: Counts | NoData | None = None
-    else:
-        baseline = _counting(question, "baseline", question.baseline, label)
-        age, first, second, *of_baseline = await look.numbers([*asks, *baseline.asks(look)])
-        of_candidate = [first, second]
-        compared = _compared(gate, await baseline.read(look, *of_baseline))
-    judged = await candidate.read(look, *of_candidate)
-    if isinstance(judged, NoData):
-        return judged
-    if stale := staleness(look, candidate.series, age, question.freshness):
+async def _filled(look: Look, question: Question, label: str | None) -> Measured | NoData:
+    """Measure how full both versions are."""
+    tracks = [question.candidate, *([question.baseline] if question.baseline else [])]
+    gauges = []
+    for track in tracks:
+        found = signals_of(question.metrics, track, label).saturation
+        if isinstance(found, Lacks):
+            raise ValueError(found.because)  # noqa: TRY004 it is the server that lacks it
+        gauges.append(found)
+    span = min(look.window, SATURATION)
+    levels = [Ask(queries.level(gauge.selector, gauge.across, span), gauge.selector.metric) for gauge in gauges]
+    age, value, *other = await look.numbers([ask_age(gauges[0].selector), *levels])
+    if isinstance(value, NoData):
+        return value
+    if stale := staleness(look, gauges[0].selector, age, question.freshness):
         return stale
-    return compared if isinstance(compared, NoData) else Counted(judged, compared)
+    return Measured(value, other[0] if other else None)
 
 
-def _counting(question: Question, version: str, track: Track, label: str | None) -> Counting:
-    gate, metrics = question.gate, question.metrics
-    if gate.ratio is not None:
-        return ratio_of(gate.ratio, version, metrics, track, label)
-    return counting_of(gate, version, signals_of(metrics, track, label))
-
-
-async def _within(limit: timedelta, hour: Look, counting: Counting) -> Minutes | NoData:
+async def _within(limit: timedelta, hour: Look, of_hour: Counting) -> Minutes | NoData:
     """Ask for what is good to know: what decides is not kept waiting for it."""
     try:
         async with asyncio.timeout(limit / timedelta(seconds=1)):
-            return await minutes_of(hour, counting)
+            return await minutes_of(hour, of_hour)
     except TimeoutError:
         return NoData(
             Unknown.TIMED_OUT, f"source {hour.name} did not tell of the hour before in {render_duration(limit)}"
         )
-
-
-def _compared(gate: Gate, found: Counts | NoData) -> Counts | NoData | None:
-    if isinstance(found, NoData) and "relative" not in limits_of(gate):
-        return None
-    return Counts(0, 0) if isinstance(found, NoData) and found.reason is Unknown.NO_DATA else found
