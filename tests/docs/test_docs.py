@@ -19,7 +19,7 @@ from modelrollout.core.stats import (
 )
 
 from local.cluster import LocalCluster
-from tests.api.manifests import good
+from tests.api.manifests import changed, good
 from tests.docs.pages import PAGES, TOP, Page, page
 from tests.docs.reasons import reasons
 from tests.docs.settings_page import settings_table, sources_table, webhooks_table
@@ -187,7 +187,9 @@ OF_OTHERS = {"argoproj.io", "kustomize.toolkit.fluxcd.io"}
 def test_the_api_server_takes_every_manifest_that_is_shown(cluster: LocalCluster, namespace: str, here: Page):
     install_crds(cluster)
 
-    for manifest in map(yaml.safe_load, here.blocks("yaml")):
+    for shown in map(yaml.safe_load, here.blocks("yaml")):
+        # What is no object is a part of a rollout's spec.
+        manifest = shown if "apiVersion" in shown else changed(good(), {f"spec.{key}": shown[key] for key in shown})
         if manifest["apiVersion"].partition("/")[0] in OF_OTHERS:
             continue
         manifest["metadata"]["namespace"] = namespace

@@ -196,9 +196,14 @@ class GateStatus(Model):
         " candidates from beginning. Joins: a part of another gate. None: it does what onFail says.",
     )
     unknown_since: Time | None = Field(None, description="Since when it has had no usable metrics.")
-    earlier: list[Tally] = Field(
+    cuts: list[Tally] = Field(
         [],
         max_length=MAX_WEIGHTS,
+        description="Counts at which the candidate's share of the requests had drifted: before and after are compared apart.",
+    )
+    earlier: list[Tally] = Field(
+        [],
+        max_length=2 * MAX_WEIGHTS,
         description="Counts of the stage's earlier steps: evidence against is never forgotten.",
     )
 

@@ -32,6 +32,10 @@ COMMANDS = {
     "resume": Lazy("modelrollout.cli.resume", "Go on after a hold."),
     "retry": Lazy("modelrollout.cli.retry", "Try a candidate again that was rolled back."),
     "lint": Lazy("modelrollout.cli.lint", "Check manifests offline."),
+    "who-served": Lazy("modelrollout.cli.served", "Say which versions served at a time."),
+    "history": Lazy("modelrollout.cli.history", "List what a model's versions had, span by span."),
+    "compare": Lazy("modelrollout.cli.compare", "Set two attempts side by side."),
+    "verify": Lazy("modelrollout.cli.verify", "Check that no record was changed."),
     "completion": Lazy("modelrollout.cli.completion", "Print a script that completes commands in your shell."),
 }
 """A new command is a module and a row here."""

@@ -126,6 +126,7 @@ def _carried(gates: Sequence[GateStatus], cause: Cause) -> list[GateStatus]:
                 "unknown_since": None,
                 "evidence": _of_the_stage(gate),
                 "tally": None,
+                "cuts": [],
                 "earlier": list(fresh_tally(gate) if cause is Cause.GATES_PASSED else gate.earlier),
             }
         )

@@ -5,6 +5,7 @@ from typing import assert_never
 from modelrollout.api.gates import Gate
 from modelrollout.api.status import GateStatus, Tally, Verdict
 from modelrollout.core.bench import Bench, Finding, status_of, warming
+from modelrollout.core.blocks import spans_of
 from modelrollout.core.counts import judge_counts
 from modelrollout.core.distributions import judge_drift
 from modelrollout.core.evidence import Answer, Counted, Distributed, Judged, Measured, NoData, Unknown
@@ -54,7 +55,7 @@ def _judged(gate: Gate, answer: Answer, bench: Bench) -> GateStatus:
 
 def fresh_tally(status: GateStatus) -> tuple[Tally, ...]:
     """Return the counts a gate carries into the stage's next step."""
-    return (*status.earlier, *((status.tally,) if status.tally else ()))
+    return (*status.earlier, *(spans_of(status.tally, status.cuts) if status.tally else ()))
 
 
 def is_lost(gate: GateStatus) -> bool:

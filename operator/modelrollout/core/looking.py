@@ -152,6 +152,7 @@ def judge_all(
     if found is None:
         return
     attempt, step, plan, policy = found
+    written = {gate.name: gate.tally for gate in attempt.gates}
     stored = {gate.name: gate for gate in (*attempt.gates, *last)}
     waiting = NoData(Unknown.WARMING_UP, "the first requests of this step are on their way into the metrics")
 
@@ -174,6 +175,7 @@ def judge_all(
             is_window_short=since is not None and now - policy.ingest_delay - since < policy.freshness,
             dispersion=dispersion_for(known, answer),
             asked=answer.asked,
+            written=written.get(gate.name),
             window=now - policy.ingest_delay - since if since else timedelta(0),
             shares=step.shares,
             replicas=replicas,
