@@ -10,7 +10,7 @@ export PYTHONUNBUFFERED := 1
 export OPENBLAS_NUM_THREADS := 1
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test unit check format bench soak fuzz image release lint-chart kind lock generate clean
+.PHONY: help setup demo test unit check format bench statistics soak fuzz image release test-presets lint-chart kind lock generate clean
 
 help:  ## Show what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench: $(STAMP)  ## Measure how fast edits and bad samples reach the route, and 
 	@$(BIN)/python -m local.build kube
 	@$(BIN)/python -m local.bench $(ARGS)
 
+statistics: $(STAMP)  ## Simulate how often the gates are wrong and how soon right, beside other rules; writes docs/statistics.md.
+	@$(BIN)/python -m local.statistics $(ARGS)
+
 soak: $(STAMP)  ## Let rollouts come and go for an hour and judge what grows, sticks or goes stale (SOAK_MINUTES=60).
 	@$(BIN)/python -m local.build kube
 	@$(BIN)/python -m local.soak $(ARGS)
@@ -73,6 +76,10 @@ image: $(STAMP)  ## Build the image with docker, podman or buildah (BASE=debian:
 
 release: $(STAMP)  ## Put wheel, sdist, chart, bill of materials, licences and check sums into dist/.
 	@$(BIN)/python -m local.release
+
+test-presets: $(STAMP)  ## Ask gates of real model servers: FastAPI with the instrumentator, KServe's Python server.
+	@$(BIN)/python -m local.build kube prometheus presets/fastapi presets/kserve
+	@MODELROLLOUT_PRESET_TESTS=1 $(BIN)/python -m pytest -q tests/presets $(ARGS)
 
 lint-chart: $(STAMP)  ## Lint the chart and the Dockerfile with helm, kubeconform and checkov.
 	@$(BIN)/python -m local.build kube prometheus helm kubeconform checkov
@@ -91,6 +98,8 @@ lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml (needs uv).
 	  pyproject.toml -o requirements.lock
 	cd local/tools/checkov && uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --upgrade --quiet requirements.in -o requirements.lock
+	for server in local/tools/presets/*; do (cd $$server && uv pip compile --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --upgrade --quiet requirements.in -o requirements.lock); done
 
 clean:  ## Remove what was made in this folder; built programs stay in the user's cache.
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache logs

@@ -21,7 +21,7 @@ import yaml
 from local.golang import BuildFailed, Go, find_go
 from local.paths import TOOLS, cache_directory, cache_lock
 from local.progress import Progress, run
-from local.python_tool import PYTHON_TOOLS, find_python_tool
+from local.python_tool import PRESET_SERVERS, PYTHON_TOOLS, find_environment, find_python_tool
 from local.targets import (
     ENVOY_GATEWAY,
     GATEWAY_API,
@@ -162,12 +162,15 @@ def _write_atomically(path: Path, text: str) -> None:
 def main() -> int:
     """Build the targets that the command line names; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m local.build", description="Build what the local stack runs.")
-    names = (*TARGETS, *PYTHON_TOOLS)
+    environments = tuple(f"presets/{server}" for server in PRESET_SERVERS)
+    names = (*TARGETS, *PYTHON_TOOLS, *environments)
     parser.add_argument("targets", nargs="+", choices=sorted(names), metavar="TARGET", help=", ".join(names))
     wanted = parser.parse_args().targets
     try:
         for name in (one for one in wanted if one in PYTHON_TOOLS):
             print(f"{name}: {find_python_tool(name)}")
+        for name in (one for one in wanted if one in environments):
+            print(f"{name}: {find_environment(name)}")
         for target in (TARGETS[one] for one in wanted if one in TARGETS):
             for name, path in find_programs(target.packages).items():
                 print(f"{name}: {path}")

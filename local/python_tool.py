@@ -14,8 +14,21 @@ PYTHON_TOOLS = ("checkov",)
 """Each has a `requirements.lock` in `local/tools/NAME` and a program of its name."""
 
 
+PRESET_SERVERS = ("fastapi", "kserve")
+"""Model servers that `make test-presets` runs; each has its lock and its program in `local/tools/presets/NAME`."""
+
+
 def find_python_tool(name: str) -> Path:
     """Return the program; it is installed into the cache first where it is missing.
+
+    Raises:
+        BuildFailed: pip could not install what is locked.
+    """
+    return find_environment(name) / "bin" / name
+
+
+def find_environment(name: str) -> Path:
+    """Return the environment of `local/tools/NAME`; it is installed into the cache first where it is missing.
 
     Its place is named after the lock and the interpreter, so that a stale one is never used.
 
@@ -24,16 +37,16 @@ def find_python_tool(name: str) -> Path:
     """
     lock = TOOLS / name / "requirements.lock"
     key = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    home = cache_directory() / "python" / f"{name}-{key}"
+    home = cache_directory() / "python" / f"{name.replace('/', '-')}-{key}"
     whole = home / "whole"
     if not whole.exists():
-        with cache_lock(name):
+        with cache_lock(name.replace("/", "-")):
             if not whole.exists():
                 progress = Progress(name)
                 _install(home, lock)
                 whole.touch()
                 progress.tick(final="done")
-    return home / "bin" / name
+    return home
 
 
 def _install(home: Path, lock: Path) -> None:

@@ -73,7 +73,8 @@ def test_what_a_person_reads_is_a_table_and_a_sum(tmp_path: Path):
 
 
 def test_a_month_of_shadow_is_reckoned_in_a_moment(tmp_path: Path):
-    file = write(tmp_path, {"spec.risk": "high", "spec.stages": None})
+    gates = [{**ERRORS, "name": kind, "class": kind} for kind in ("infrastructure", "model", "business")]
+    file = write(tmp_path, {"spec.risk": "high", "spec.stages": None, "spec.gates": gates})
 
     began = time.process_time()
     found = planned(file, "--offline", "--rps", "100")

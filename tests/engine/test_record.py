@@ -248,7 +248,7 @@ class TestOrder:
 
 class TestWithoutARecord:
     @pytest.mark.parametrize("error", FAILURES)
-    async def test_nothing_starts_and_people_are_told_why(self, error):
+    async def test_row_50_without_a_record_nothing_starts_and_people_are_told_why(self, error):
         stage = Stage()
         stage.before = records_fail(error)
         stage.apply()
@@ -266,7 +266,7 @@ class TestWithoutARecord:
             await stage.phase("Promoted", within=timedelta(minutes=20))
 
     @pytest.mark.parametrize("error", FAILURES)
-    async def test_no_weight_grows_in_mid_attempt(self, error):
+    async def test_row_50_no_weight_grows_in_mid_attempt(self, error):
         stage = Stage()
         stage.apply()
 
@@ -284,7 +284,7 @@ class TestWithoutARecord:
         assert spans(stage) == STEPS
 
     @pytest.mark.parametrize("error", FAILURES)
-    async def test_a_rollback_goes_its_way_at_once_and_is_filled_in_later(self, error):
+    async def test_row_50_a_rollback_goes_its_way_at_once_and_is_filled_in_later(self, error):
         stage = Stage()
         stage.apply()
 

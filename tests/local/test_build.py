@@ -12,7 +12,7 @@ from local import build, targets
 from local.build import find_definitions, find_programs
 from local.golang import BuildFailed, Go, find_go
 from local.paths import TOOLS, cache_directory
-from local.python_tool import PYTHON_TOOLS, find_python_tool
+from local.python_tool import PRESET_SERVERS, PYTHON_TOOLS, find_python_tool
 from local.targets import Definitions, Target
 
 HELLO = 'package main\n\nimport _ "embed"\n\nvar word = "nothing"\n\nfunc main() { print(word) }\n'
@@ -139,7 +139,7 @@ def test_every_target_pins_its_sources() -> None:
 
 
 def test_every_tool_in_python_is_locked_by_hashes_and_names_no_index() -> None:
-    for name in PYTHON_TOOLS:
+    for name in (*PYTHON_TOOLS, *(f"presets/{server}" for server in PRESET_SERVERS)):
         lock = (TOOLS / name / "requirements.lock").read_text("utf-8")
         packages = re.findall(r"^\S+==.*?(?=^\S|\Z)", lock, re.MULTILINE | re.DOTALL)
         assert len(packages) > 1

@@ -218,3 +218,19 @@ def test_a_query_of_the_users_own_needs_nothing_of_the_server() -> None:
     gate = Gate.model_validate(value("up"))
 
     assert need_of(gate.kind, signals_of(preset("kserve"), track(), None)) is None
+
+
+REAL = Path(__file__).parent / "expositions" / "real"
+
+
+@pytest.mark.parametrize("text", sorted(REAL.glob("*.txt")), ids=lambda text: text.stem)
+def test_what_a_real_server_exposed_has_the_series_of_its_table(text: Path) -> None:
+    """Kept by `make test-presets`, which asked the gates of the same server."""
+    exposed = text.read_text("utf-8")
+    table = PRESETS[text.stem]
+    wanted = [part.metric for part in table.requests.parts]
+    wanted += [] if isinstance(table.errors, Lacks) else [part.metric for part in table.errors.parts]
+    wanted += [] if isinstance(table.duration, Lacks) else [f"{table.duration.selector.metric}_bucket"]
+
+    assert len(wanted) >= 2
+    assert [name for name in wanted if not re.search(rf"^{name}[{{ ]", exposed, re.MULTILINE)] == []

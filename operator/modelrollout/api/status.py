@@ -193,11 +193,17 @@ class GateStatus(Model):
     effect: GateEffect | None = Field(
         None,
         description="Warns: a failure is told and does nothing. Records: a dry run. Stops: a failure also keeps later"
-        " candidates from beginning. None: it does what onFail says.",
+        " candidates from beginning. Joins: a part of another gate. None: it does what onFail says.",
+    )
+    unknown_since: Time | None = Field(None, description="Since when it has had no usable metrics.")
+    cuts: list[Tally] = Field(
+        [],
+        max_length=MAX_WEIGHTS,
+        description="Counts at which the candidate's share of the requests had drifted: before and after are compared apart.",
     )
     earlier: list[Tally] = Field(
         [],
-        max_length=MAX_WEIGHTS,
+        max_length=2 * MAX_WEIGHTS,
         description="Counts of the stage's earlier steps: evidence against is never forgotten.",
     )
 

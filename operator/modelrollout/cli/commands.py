@@ -38,6 +38,10 @@ COMMANDS = {
         "modelrollout.cli.plan", "Tell how long a manifest's steps will take, and whether its gates can pass."
     ),
     "backtest": Lazy("modelrollout.cli.backtest", "Replay a rollout's gates over the past."),
+    "who-served": Lazy("modelrollout.cli.served", "Say which versions served at a time."),
+    "history": Lazy("modelrollout.cli.history", "List what a model's versions had, span by span."),
+    "compare": Lazy("modelrollout.cli.compare", "Set two attempts side by side."),
+    "verify": Lazy("modelrollout.cli.verify", "Check that no record was changed."),
     "completion": Lazy("modelrollout.cli.completion", "Print a script that completes commands in your shell."),
 }
 """A new command is a module and a row here."""

@@ -123,6 +123,13 @@ class ApiServer:
         async for page in self._pages(resource, namespace, _JSON, PAGE, name):
             yield page
 
+    async def labelled_pages(
+        self, resource: Resource, namespace: str | None, labels: str
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield such lists of the objects with these labels, as `kubectl -l` writes them."""
+        async for page in self._pages(resource, namespace, _JSON, PAGE, labels=labels):
+            yield page
+
     async def metadata_pages(self, resource: Resource, namespace: str | None) -> AsyncIterator[dict[str, Any]]:
         """Yield such lists with nothing but each object's metadata, each of at most `METADATA_PAGE`."""
         async for page in self._pages(resource, namespace, _METADATA_LIST, METADATA_PAGE):
@@ -186,16 +193,22 @@ class ApiServer:
             self._on_call("watch", outcome, time.perf_counter() - began)
 
     async def _pages(
-        self, resource: Resource, namespace: str | None, accept: str, size: int, name: str | None = None
+        self,
+        resource: Resource,
+        namespace: str | None,
+        accept: str,
+        size: int,
+        name: str | None = None,
+        labels: str = "",
     ) -> AsyncIterator[dict[str, Any]]:
-        query = {"limit": str(size), **_selecting(name)}
+        query = {"limit": str(size), **_selecting(name, labels)}
         while True:
             page = await self._call("list", "GET", resource.path(namespace), query, accept=accept)
             yield page
             proceed = page["metadata"].get("continue")
             if not proceed:
                 return
-            query = {"limit": str(size), "continue": proceed, **_selecting(name)}
+            query = {"limit": str(size), "continue": proceed, **_selecting(name, labels)}
 
     async def create(
         self, resource: Resource, namespace: str | None, body: Mapping[str, Any], *, strict: bool = False
@@ -330,8 +343,9 @@ async def _lines(reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         yield bytes(rest)
 
 
-def _selecting(name: str | None) -> dict[str, str]:
-    return {"fieldSelector": f"metadata.name={name}"} if name else {}
+def _selecting(name: str | None, labels: str = "") -> dict[str, str]:
+    selected = {"fieldSelector": f"metadata.name={name}"} if name else {}
+    return selected | ({"labelSelector": labels} if labels else {})
 
 
 def _unreachable(error: Exception) -> Unavailable:

@@ -123,8 +123,10 @@ def _carried(gates: Sequence[GateStatus], cause: Cause) -> list[GateStatus]:
                 "message": "a new step has started",
                 "value": None,
                 "samples": None,
+                "unknown_since": None,
                 "evidence": _of_the_stage(gate),
                 "tally": None,
+                "cuts": [],
                 "earlier": list(fresh_tally(gate) if cause is Cause.GATES_PASSED else gate.earlier),
             }
         )

@@ -1,12 +1,14 @@
 """Counts of requests to a verdict: evidence against the limits, and for them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
 from modelrollout.api.fields import render_duration, render_share
 from modelrollout.api.gates import (
     ErrorRate,
+    FailsWhen,
     Gate,
     InterTokenLatency,
     Latency,
@@ -18,20 +20,19 @@ from modelrollout.api.gates import (
 from modelrollout.api.kinds import Drift, Ratio, Throughput, Webhook
 from modelrollout.api.options import PromoteOn
 from modelrollout.api.status import GateStatus, Tally, Verdict
-from modelrollout.core.bench import BROKEN, Bench, Finding, most_telling, status_of, warming
+from modelrollout.core.bench import ALPHA_PROMOTE, BROKEN, Bench, Finding, most_telling, status_of, warming
+from modelrollout.core.blocks import cuts_after, pair_of, spans_of
 from modelrollout.core.evidence import Bound, Counted, Unknown
 from modelrollout.core.outlook import Weighed, clean_requests_missing, multiple_text, requests_missing, together
 from modelrollout.core.power import smallest_detectable
 from modelrollout.core.stats import (
     Counts,
-    Pair,
     is_catastrophe,
     log_evidence_above,
     log_evidence_below,
     log_evidence_increase,
 )
 
-ALPHA_PROMOTE = 0.05
 PASS_THRESHOLD = math.log(1 / ALPHA_PROMOTE)
 CATASTROPHE = "Catastrophe"
 BASELINE_TOO = "BaselineAlsoFailing"
@@ -48,11 +49,12 @@ def judge_counts(gate: Gate, counted: Counted, bench: Bench) -> GateStatus:
         baseline_total=counted.baseline.total if counted.baseline else 0,
         baseline_bad=counted.baseline.bad if counted.baseline else 0,
     )
+    cuts = cuts_after(bench.stored, bench.written, tally, len(bench.earlier))
     finding = (
         _catastrophe(gate, counted)
         or shrunk(tally, bench)
         or (warming(bench) if bench.warming_until else None)
-        or _within_buckets(gate, counted.bound, _weigh(gate, counted, tally, bench))
+        or _within_buckets(gate, counted.bound, _weigh(gate, counted, tally, cuts, bench))
     )
     absolute, increase, what = _limits(gate, counted.bound)
     most = [f"at most {render_share(absolute)} {what}"] if absolute is not None else []
@@ -60,7 +62,7 @@ def judge_counts(gate: Gate, counted: Counted, bench: Bench) -> GateStatus:
     limit = ", ".join(most + more)
     share = render_share(tally.bad / tally.total) if tally.total else None
     kept = None if bench.warming_until else tally
-    return status_of(gate, bench, finding, value=share, limit=limit, samples=tally.total, tally=kept)
+    return status_of(gate, bench, finding, value=share, limit=limit, samples=tally.total, tally=kept, cuts=cuts)
 
 
 def _within_buckets(gate: Gate, bound: Bound | None, finding: Finding) -> Finding:
@@ -103,14 +105,14 @@ def shrunk(tally: Tally, bench: Bench) -> Finding | None:
     )
 
 
-def _weigh(gate: Gate, counted: Counted, tally: Tally, bench: Bench) -> Finding:
+def _weigh(gate: Gate, counted: Counted, tally: Tally, cuts: Sequence[Tally], bench: Bench) -> Finding:
     """Weigh evidence against the limits over the stage's steps, and for them in this step alone."""
     findings = []
     absolute, increase, what = _limits(gate, counted.bound)
     if absolute is not None:
         findings.append(_weigh_absolute(absolute, what, tally, bench))
     if increase is not None:
-        findings.append(_weigh_increase(gate, counted, tally, bench))
+        findings.append(_weigh_increase(gate, counted, tally, cuts, bench))
     weighed = together([f.weighed for f in findings if f.weighed])  # Nothing was weighed where nothing is compared.
     return replace(most_telling(findings), weighed=weighed)
 
@@ -130,11 +132,11 @@ def _weigh_absolute(limit: float, what: str, tally: Tally, bench: Bench) -> Find
             return Finding(Verdict.UNKNOWN, BASELINE_TOO, both, BROKEN)
         return Finding(Verdict.FAIL, "AboveLimit", f"{shown}; odds against it {odds(against)}", BROKEN)
     in_favour = log_evidence_below(now, limit, phi)
-    missing = requests_missing(now, limit, in_favour, PASS_THRESHOLD, phi)
+    missing = requests_missing(now, limit, in_favour, bench.pass_threshold, phi)
     lacking = max(0, bench.min_requests - tally.total)
     weighed = Weighed(
         against / bench.fail_threshold,
-        min(in_favour / PASS_THRESHOLD, tally.total / bench.min_requests),
+        min(in_favour / bench.pass_threshold, tally.total / bench.min_requests),
         None if missing is None else max(missing, lacking),
     )
     if bench.promote_on is PromoteOn.NO_BREACH:
@@ -143,11 +145,11 @@ def _weigh_absolute(limit: float, what: str, tally: Tally, bench: Bench) -> Find
         return replace(need_requests(tally.total, "candidate", bench), weighed=weighed)
     if bench.promote_on is PromoteOn.NO_BREACH:
         return _no_breach(shown, weighed, kept=tally.bad <= limit * tally.total)
-    if in_favour >= PASS_THRESHOLD:
+    if in_favour >= bench.pass_threshold:
         return Finding(Verdict.PASS, "BelowLimit", f"{shown}; odds for it {odds(in_favour)}", weighed)
-    clean = clean_requests_missing(now, limit, PASS_THRESHOLD, phi)
+    clean = clean_requests_missing(now, limit, bench.pass_threshold, phi)
     needed = f"about {clean} more good requests are needed{_at_this_share(clean, missing)}"
-    text = f"{shown}; odds for it {odds(in_favour)} of 20:1, {needed}"
+    text = f"{shown}; odds for it {odds(in_favour)} of {odds(bench.pass_threshold)}, {needed}"
     return Finding(Verdict.UNKNOWN, Unknown.NEED_EVIDENCE, text, weighed)
 
 
@@ -157,7 +159,7 @@ def _at_this_share(clean: int, missing: int | None) -> str:
     return f", {missing} if as many are bad as so far" if missing > clean else ""
 
 
-def _weigh_increase(gate: Gate, counted: Counted, tally: Tally, bench: Bench) -> Finding:
+def _weigh_increase(gate: Gate, counted: Counted, tally: Tally, cuts: Sequence[Tally], bench: Bench) -> Finding:
     other_limit, increase, what = _limits(gate, counted.bound)
     detect, phi = _detect_of(gate), bench.dispersion.factor
     if increase is None:
@@ -165,7 +167,7 @@ def _weigh_increase(gate: Gate, counted: Counted, tally: Tally, bench: Bench) ->
     if counted.baseline is None:
         nothing = "the baseline has no live requests to compare with; compared while it had"
         return Finding(Verdict.PASS, "NothingToCompare", nothing)
-    steps = [Pair(Counts(t.total, t.bad), Counts(t.baseline_total, t.baseline_bad)) for t in (*bench.earlier, tally)]
+    steps = [pair_of(span) for span in (*bench.earlier, *spans_of(tally, cuts))]
     against = log_evidence_increase(steps, increase, phi)
     shown = (
         f"{what}: candidate {tally.bad} of {tally.total} ({_share(counted.candidate)}), baseline"
@@ -252,7 +254,7 @@ def _limits(gate: Gate, bound: Bound | None) -> tuple[float | None, float | None
             return highest, increase, f"{_slow_words(slow)} {at.total_seconds():g}s{stood_in}"
         case Ratio(max=highest, max_increase=increase):
             return highest, increase, "were bad"
-        case Value() | Saturation() | Throughput() | Drift() | Webhook():
+        case Value() | Saturation() | Throughput() | Drift() | Webhook() | FailsWhen():
             raise ValueError(f"gate {gate.name!r} counts no requests, but requests were counted")
         case other:
             assert_never(other)

@@ -9,6 +9,8 @@ from modelrollout.core.evidence import Answer, Counted, Minutes, NoData
 NOT_KNOWN = "not known"
 LEAST_MINUTES, LEAST_BAD = 60, 20
 HIGHEST = 50.0
+CAUTION = 1.1
+"""An hour tells it to within a fifth, and too little costs more false rollbacks than too much saves: docs/statistics.md."""
 
 
 class Dispersion(NamedTuple):
@@ -26,7 +28,8 @@ def dispersion_of(history: Minutes | NoData) -> Dispersion:
 
     1 where fewer than 20 were bad: so few tell nothing. Not known, and 1, without an hour of them. At most 50.
 
-    Source: Pearson's statistic of a binomial share, mean over the minutes that had requests.
+    Source: Pearson's statistic of a binomial share, mean over the minutes that had requests; a tenth of what it has above
+    1 is added.
     """
     if isinstance(history, NoData) or history.minutes < LEAST_MINUTES:
         return Dispersion(1.0, NOT_KNOWN)
@@ -35,8 +38,8 @@ def dispersion_of(history: Minutes | NoData) -> Dispersion:
     share = history.bad / history.total
     # The sum of (bad - share * total)**2 / total over the minutes, multiplied out.
     squares = max(0.0, history.squares - share * history.bad)
-    mean = squares / (share * (1 - share)) / history.busy
-    return recall(render_number(round(min(HIGHEST, max(1.0, mean)), 2)))
+    excess = squares / (share * (1 - share)) / history.busy - 1
+    return recall(render_number(round(min(HIGHEST, 1 + max(0.0, CAUTION * excess)), 2)))
 
 
 def dispersion_for(stored: GateStatus | None, answer: Answer) -> Dispersion:

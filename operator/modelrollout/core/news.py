@@ -37,7 +37,7 @@ def _without_numbers(status: ModelRolloutStatus) -> tuple[object, ...]:
 def _attempt(attempt: Attempt | None) -> tuple[object, ...]:
     if attempt is None:
         return ()
-    gates = [(gate.name, gate.verdict, gate.reason) for gate in attempt.gates]
+    gates = [(gate.name, gate.verdict, gate.reason, len(gate.cuts)) for gate in attempt.gates]
     return dict(attempt) | {"gates": ()}, gates
 
 

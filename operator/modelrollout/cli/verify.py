@@ -1,0 +1,62 @@
+"""`verify`: whether the chain of a model's records holds."""
+
+from collections.abc import Iterator
+from itertools import groupby
+
+import click
+
+from modelrollout.cli.exits import Exit
+from modelrollout.cli.output import output_option, print_json
+from modelrollout.cli.records import read_records
+from modelrollout.cli.rollouts import Object
+from modelrollout.cli.session import Session, all_namespaces_option, cluster_options, run, with_kubectl
+from modelrollout.core.chain import Break, end_of_chain, segments_of, verify
+
+
+@click.command(epilog=with_kubectl("kubectl get mrr -l modelrollout.dev/rollout=MODEL -o json"))
+@click.argument("model", required=False)
+@output_option("text", "json")
+@all_namespaces_option
+@cluster_options
+@click.pass_obj
+def command(session: Session, model: str | None, output: str) -> int:
+    """Walk the hash chain of MODEL's records, or of all records.
+
+    Exit codes: 0 every chain holds, 1 one does not. The hash that is printed for a record is that of its last segment:
+    the operator's log has the same in its line "segment recorded", so that a record that was forged as a whole shows.
+    """
+    records = run(read_records(session, model))
+    breaks = [broken for parts in _attempts(records) for broken in verify(parts)]
+    if output == "json":
+        ends = [
+            {"record": one["metadata"]["name"], "segments": len(segments_of(one)), "hash": end_of_chain(one)}
+            for one in records
+        ]
+        found = [{"record": one.record, "segment": one.seq, "message": one.message} for one in breaks]
+        print_json({"holds": not breaks, "records": ends, "breaks": found})
+    else:
+        for one in records:
+            click.echo(f"{one['metadata']['name']}: {len(segments_of(one))} segments, hash {end_of_chain(one)}")
+        for broken in breaks:
+            click.echo(_sentence(broken), err=True)
+        if not breaks:
+            click.echo(f"{len(records)} records, every chain holds")
+    return Exit.NO if breaks else Exit.YES
+
+
+def _attempts(records: list[Object]) -> Iterator[list[Object]]:
+    """Yield the parts of each attempt together, in order."""
+
+    def attempt(record: Object) -> tuple[str, ...]:
+        spec = record["spec"]
+        first = record["metadata"]["name"].partition(".")[0] if spec.get("part", 1) > 1 else record["metadata"]["name"]
+        return record["metadata"].get("namespace", ""), spec["rollout"]["uid"], first
+
+    ordered = sorted(records, key=lambda record: (attempt(record), record["spec"].get("part", 1)))
+    for _, parts in groupby(ordered, attempt):
+        yield list(parts)
+
+
+def _sentence(broken: Break) -> str:
+    where = f"segment {broken.seq}" if broken.seq is not None else "spec"
+    return f"{broken.record}, {where}: {broken.message}"
