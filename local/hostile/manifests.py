@@ -169,12 +169,32 @@ def _mend_options(made: Manifest, picks: random.Random) -> None:
     for gate in made.get("gates") or []:
         if "stages" in gate:
             gate["stages"] = [picks.choice(known) for _ in gate["stages"]]
+    _mend_gates_of_gates(made.get("gates") or [], picks)
     of_stages = [gate for stage in made.get("stages") or [] for gate in stage.get("gates") or []]
     for gate in of_stages:
         gate.pop("stages", None)
     for gate in [*(made.get("gates") or []), *of_stages]:
         if gate.get("severity") == "safety":
             gate.pop("onFail", None)
+
+
+def _mend_gates_of_gates(gates: Sequence[Manifest], picks: random.Random) -> None:
+    """Parts that there are, and that measure something themselves."""
+    names = [gate["name"] for gate in gates]
+    for gate in gates:
+        if "failsWhen" in gate and len(names) > 1:
+            _mend_parts(gate, names, picks)
+    parts = {name for gate in gates for one in gate.get("failsWhen", {}).values() for name in one}
+    for gate in gates:
+        if "failsWhen" in gate and (gate["name"] in parts or len(names) == 1):
+            gate["errorRate"] = {"max": "1%"}
+            del gate["failsWhen"]
+
+
+def _mend_parts(gate: Manifest, names: Sequence[str], picks: random.Random) -> None:
+    kind = "all" if "all" in gate["failsWhen"] else "any"
+    others = [name for name in names if name != gate["name"]]
+    gate["failsWhen"] = {kind: [picks.choice(others) for _ in range(2)]}
 
 
 def _mend_limits(gate: Mapping[str, Any]) -> None:

@@ -87,6 +87,27 @@ ON_CREATE = (
         {"spec.gates.2.severity": "safety"},
         "a gate of severity safety rolls back: remove onFail: Hold",
     ),
+    Refusal("another class", {"spec.gates.0.class": "ml"}, 'supported values: "infrastructure", "model", "business"'),
+    Refusal(
+        "a gate of a gate that is not",
+        {"spec.gates.2": {"name": "both", "failsWhen": {"all": ["errors", "speed"]}}},
+        "failsWhen names a gate that spec.gates does not have",
+    ),
+    Refusal(
+        "a gate of itself",
+        {"spec.gates.2": {"name": "both", "failsWhen": {"all": ["errors", "both"]}}},
+        "or one with failsWhen itself",
+    ),
+    Refusal(
+        "a gate of one other",
+        {"spec.gates.2": {"name": "both", "failsWhen": {"any": ["errors"]}}},
+        "should have at least 2 items",
+    ),
+    Refusal(
+        "a gate of all and of any",
+        {"spec.gates.2": {"name": "both", "failsWhen": {"any": ["errors", "latency"], "all": ["errors", "latency"]}}},
+        "give exactly one of failsWhen.all and any",
+    ),
     Refusal("a gate for no stages", {"spec.gates.0.stages": []}, "should have at least 1 items"),
     Refusal("a gate for a stage that is not", {"spec.gates.0.stages": ["bake"]}, "write names of spec.stages"),
     Refusal(
@@ -228,7 +249,7 @@ ON_CREATE = (
     Refusal(
         "a latency without limit",
         {"spec.gates.1.latency": {"threshold": "1s"}},
-        "give latency.maxAbove, maxIncrease or both",
+        "give maxAbove, maxIncrease or both",
     ),
     Refusal(
         "a detect beside no comparison",

@@ -69,6 +69,12 @@ ACCEPTED: dict[str, Changes] = {
         "spec.gates.1.dryRun": True,
         "spec.gates.2.severity": "warning",
     },
+    "a gate of gates": {
+        "spec.gates.2": {"name": "both", "failsWhen": {"all": ["errors", "latency"]}, "class": "model"},
+        "spec.gates.1.labelDelay": "7d",
+        "spec.gates.0.onUnknown": "Rollback",
+        "spec.gates.0.unknownTimeout": "10m",
+    },
     "a gate for a stage of the default plan": {"spec.stages": REMOVED, "spec.gates.0.stages": ["full"]},
     "an adopted rule": {"spec.traffic": {"httpRoute": {"adopt": {"name": "fraud", "rule": "score"}}}},
     "a GRPCRoute": {

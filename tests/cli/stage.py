@@ -1,7 +1,9 @@
 """The command line as a test calls it, and rollouts with a status for it to read."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ from modelrollout.cli.commands import modelrollout
 
 from local.cluster import LocalCluster
 from tests.api.manifests import good
-from tests.support.chart import install_rbac
+from tests.support.chart import install_crds, render
 
 SUBJECT = "alice"
+_ANY = "any-namespace"
 
 
 def call(*arguments: str | Path, input: str | None = None, env: dict[str, str] | None = None) -> Result:  # noqa: A002
@@ -63,11 +66,18 @@ class OnCall:
 
 def on_call(cluster: LocalCluster, namespace: str) -> OnCall:
     """Return somebody who has the chart's on-call role in this namespace."""
-    subject = {"kind": "ServiceAccount", "name": SUBJECT, "namespace": namespace}
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": SUBJECT, "namespace": namespace}}
-    cluster.apply(account)
-    install_rbac(cluster, namespace, values={"namespaces": [namespace], "onCall": {"subjects": [subject]}})
+    cluster.apply([account, *json.loads(_roles(cluster).replace(_ANY, namespace))])
     return OnCall(cluster, namespace, kubeconfig(cluster, namespace, SUBJECT))
+
+
+@lru_cache(maxsize=1)
+def _roles(cluster: LocalCluster) -> str:
+    """Return what the chart grants in a namespace, as JSON; helm takes half a second, and there are many namespaces."""
+    install_crds(cluster)
+    subject = {"kind": "ServiceAccount", "name": SUBJECT, "namespace": _ANY}
+    rendered = render(cluster, {"namespaces": [_ANY], "onCall": {"subjects": [subject]}}, _ANY, _ANY)
+    return json.dumps([one for one in rendered if one["kind"] in {"ClusterRole", "RoleBinding"}])
 
 
 def kubeconfig(cluster: LocalCluster, namespace: str, account: str) -> Path:

@@ -102,6 +102,11 @@ def test_a_rule_in_more_than_is_known_is_said_to_be_unchecked(rule: str):
     ("changes", "sentence"),
     [
         (
+            {"spec.gates": [{"name": "errors", "errorRate": {"max": "1%"}, "dryRun": True}]},
+            "in stage shadow no gate could stop a bad version",
+        ),
+        ({"spec.analysis.interval": "1s"}, "this operator looks every 10s at most"),
+        (
             {"apiVersion": "modelrollout.dev/v1"},
             "apiVersion: is 'modelrollout.dev/v1': write modelrollout.dev/v1alpha1",
         ),
@@ -113,10 +118,16 @@ def test_a_rule_in_more_than_is_known_is_said_to_be_unchecked(rule: str):
                     "custom": {"requests": {"metric": "r"}, "versionLabel": {"name": "service"}},
                 }
             },
-            "gate errors needs spec.metrics.custom.errors",
+            "gate errors needs a counter of errors",
         ),
     ],
-    ids=["another version", "a query with an open parenthesis", "a metric that a gate needs"],
+    ids=[
+        "gates that never act",
+        "an interval of a second",
+        "another version",
+        "a query with an open parenthesis",
+        "a metric that a gate needs",
+    ],
 )
 def test_what_only_the_operator_would_say_is_said(changes: dict[str, Any], sentence: str):
     findings = linted(changed(good(), changes))

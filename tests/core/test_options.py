@@ -2,21 +2,24 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from modelrollout.api.options import GateEffect
 from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import Cause, GateStatus, Outcome, Verdict
-from modelrollout.core.evidence import Counted
+from modelrollout.core.case import Case
+from modelrollout.core.decide import decide
+from modelrollout.core.evidence import Counted, NoData, Unknown
 from modelrollout.core.flaws import flaw_of
-from modelrollout.core.looking import judge_all
+from modelrollout.core.looking import judge_all, questions
 from modelrollout.core.panel import panel_of
 from modelrollout.core.plan import plan_of
 from modelrollout.core.stats import Counts
 from modelrollout.core.verbs import Begin, Go, Hold, Rest, RollBack, Stall, Wait
 
 from tests.core.builders import (
+    LIMITS,
     NOW,
     asking,
     commands,
@@ -247,3 +250,136 @@ class TestFlaws:
         assert self.flaw(gates=gates) is None
         assert self.flaw(gates=None, stages=None) is None
         assert panel_of(()).limits == 0
+
+
+class TestClasses:
+    GATES: ClassVar = [ERRORS, {**EXTRA, "class": "model"}, {**EXTRA, "name": "money", "class": "business"}]
+
+    def test_risk_high_begins_with_a_gate_of_each(self):
+        assert isinstance(decided(new(risk="high", gates=self.GATES)).verb, Begin)
+
+    @pytest.mark.parametrize(
+        ("gates", "absent"),
+        [
+            pytest.param(None, "model and business", id="the default gate"),
+            pytest.param(GATES[:2], "of class business:", id="one is missing"),
+            pytest.param(GATES[1:], "of class infrastructure:", id="no other kind of class"),
+            pytest.param([*GATES[:2], {**GATES[2], "dryRun": True}], "of class business:", id="a dry run"),
+            pytest.param([*GATES[:2], {**GATES[2], "severity": "warning"}], "of class business:", id="a warning"),
+        ],
+    )
+    def test_without_one_it_is_refused_with_the_class_that_is_missing(self, gates, absent):
+        decision = decided(new(risk="high", gates=gates))
+
+        assert isinstance(decision.verb, Stall)
+        assert conditions(decision)["Stalled"] == ("True", "GateClassMissing")
+        assert "risk high demands at least one gate of each class" in decision.verb.message
+        assert absent in decision.verb.message
+
+    @pytest.mark.parametrize("risk", ["low", "medium"])
+    def test_no_other_risk_demands_them(self, risk):
+        assert isinstance(decided(new(risk=risk)).verb, Begin)
+
+    def test_the_administrator_can_turn_the_rule_off(self):
+        rollout = new(risk="high")
+
+        decision = decide(Case(rollout, world(rollout), NOW, replace(LIMITS, gate_classes=False)))
+
+        assert isinstance(decision.verb, Begin)
+
+
+class TestUnknownForLong:
+    def lost(self, ago: timedelta, *, name: str = "errors", options: dict[str, Any], **changes: Any) -> Any:
+        rollout = running("canary", 0, applied=timedelta(hours=1), gates=[{**ERRORS, **options}, EXTRA], **changes)
+        seen = unknown("Unreachable", name).model_copy(update={"unknown_since": NOW - ago})
+        return decided(rollout, looked(rollout, seen, passing("extra"))).verb
+
+    def test_it_holds_until_its_own_time_is_over_and_then_does_what_it_says(self):
+        own = {"onUnknown": "Rollback", "unknownTimeout": "5m"}
+
+        held, rolled = self.lost(timedelta(minutes=4), options=own), self.lost(timedelta(minutes=5), options=own)
+
+        assert isinstance(held, Hold)
+        assert held.until == NOW + timedelta(minutes=1)
+        assert isinstance(rolled, RollBack)
+        assert rolled.cause is Cause.METRICS_LOST
+        assert "gate errors does not know" in rolled.message
+
+    def test_its_own_word_outranks_the_plans(self):
+        plan = {"analysis": {"onMetricsLost": "Rollback", "metricsLostTimeout": "0s"}}
+
+        assert isinstance(self.lost(timedelta(hours=1), options={}, **plan), RollBack)
+        assert isinstance(self.lost(timedelta(hours=1), options={"onUnknown": "Hold"}, **plan), Hold)
+        assert isinstance(self.lost(timedelta(minutes=1), options={"unknownTimeout": "5m"}, **plan), Hold)
+        assert isinstance(self.lost(timedelta(minutes=5), options={"unknownTimeout": "5m"}, **plan), RollBack)
+
+    def test_another_gates_word_is_not_its(self):
+        own = {"onUnknown": "Rollback", "unknownTimeout": "5m"}
+
+        assert isinstance(self.lost(timedelta(hours=1), name="extra", options=own), Hold)
+
+    def test_since_when_is_kept_from_look_to_look_and_ends_with_the_first_answer(self):
+        rollout = running("canary", 0, applied=timedelta(hours=1))
+        down = {"errors": NoData(Unknown.UNREACHABLE, "down")}
+        minute = timedelta(minutes=1)
+
+        first = list(judge_all(rollout, down, NOW))
+        second = list(judge_all(rollout, {"errors": NoData(Unknown.STALE, "old")}, NOW + minute, first))
+        known = list(judge_all(rollout, {"errors": Counted(Counts(1000, 0), None)}, NOW + 2 * minute, second))
+        again = list(judge_all(rollout, down, NOW + 3 * minute, known))
+
+        assert [gates[0].unknown_since for gates in (first, second, known, again)] == [NOW, NOW, None, NOW + 3 * minute]
+
+
+class TestLateLabels:
+    LATE: ClassVar = {**EXTRA, "labelDelay": "2h"}
+    ANALYSIS: ClassVar = {"warmup": "2m", "ingestDelay": "30s"}
+
+    def at(self, applied: timedelta, *gates: dict[str, Any]) -> Any:
+        return running("canary", 0, applied=applied, gates=list(gates or (ERRORS, self.LATE)), analysis=self.ANALYSIS)
+
+    def asked(self, applied: timedelta) -> Any:
+        return questions(self.at(applied), "TraefikService", "fraud", NOW)
+
+    def test_nothing_is_asked_before_the_first_label_of_this_step_can_be_there(self):
+        rollout = self.at(timedelta(hours=1))
+
+        errors, late = judge_all(rollout, {"errors": Counted(Counts(1000, 0), None)}, NOW)
+
+        assert set(self.asked(timedelta(hours=1))) == {"errors"}
+        assert errors.verdict is Verdict.PASS
+        assert (late.verdict, late.reason) == (Verdict.UNKNOWN, "AwaitingLabels")
+        assert f"{NOW + timedelta(hours=1):%H:%M} UTC" in late.message
+
+    def test_what_counts_begins_so_much_later(self):
+        found = self.asked(timedelta(hours=3))
+
+        assert found["errors"].since == NOW - timedelta(hours=3) + timedelta(minutes=2)
+        assert found["extra"].since == NOW - timedelta(hours=1) + timedelta(minutes=2)
+        assert found["extra"].until == found["errors"].until
+
+    def test_labels_of_the_warm_up_do_not_count(self):
+        rollout = self.at(timedelta(hours=2, minutes=1))
+
+        late = list(judge_all(rollout, {"extra": Counted(Counts(5000, 0), None)}, NOW))[1]
+
+        assert (late.verdict, late.reason) == (Verdict.UNKNOWN, "WarmingUp")
+
+    def test_no_step_ends_before_them_though_all_pass(self):
+        early, late = self.at(timedelta(minutes=119)), self.at(timedelta(hours=2))
+        passes = passing(), passing("extra")
+
+        assert isinstance(decided(early, looked(early, *passes)).verb, Wait)
+        assert isinstance(decided(late, looked(late, *passes)).verb, Go)
+
+    def test_a_part_of_another_gate_is_waited_for_too(self):
+        both = {"name": "both", "failsWhen": {"all": ["errors", "extra"]}}
+        early = self.at(timedelta(minutes=119), ERRORS, self.LATE, both)
+
+        assert isinstance(decided(early, looked(early, passing("both"))).verb, Wait)
+
+    @pytest.mark.parametrize("option", [{"dryRun": True}, {"severity": "warning"}])
+    def test_a_gate_that_does_not_act_is_not_waited_for(self, option):
+        rollout = self.at(timedelta(minutes=10), ERRORS, {**self.LATE, **option})
+
+        assert isinstance(decided(rollout, looked(rollout, passing())).verb, Go)

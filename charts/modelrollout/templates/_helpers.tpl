@@ -187,6 +187,8 @@ matchResources:
   value: {{ $settings.gatewayMirror | toJson | quote }}
 - name: MODELROLLOUT_RAW_QUERIES
   value: {{ $settings.rawQueries | quote }}
+- name: MODELROLLOUT_REQUIRE_GATE_CLASSES
+  value: {{ $settings.requireGateClasses | quote }}
 - name: MODELROLLOUT_LOG_FORMAT
   value: {{ $settings.logFormat | quote }}
 - name: MODELROLLOUT_LOG_LEVEL

@@ -7,13 +7,15 @@ from pydantic import ConfigDict, Field, model_validator
 
 from modelrollout.api.fields import Duration, Increase, Link, Model, Multiple, Name, Number, Share, rule, rules
 from modelrollout.api.kinds import DETECT, WHAT_DETECT_IS, Drift, Ratio, Throughput, Webhook
-from modelrollout.api.options import Severity
+from modelrollout.api.options import GateClass, Severity
 
 MAX_GATES = 20
 
 MAX_QUERY = 2048
 
 MAX_STAGES = 20
+
+MAX_PARTS = 10
 
 
 class OnFail(StrEnum):
@@ -145,6 +147,30 @@ class Value(Model):
         return self.max_increase is not None or self.max_decrease is not None
 
 
+Parts = Annotated[list[Name], Field(min_length=2, max_length=MAX_PARTS)]
+
+
+class FailsWhen(Model):
+    """Other gates, whose failures together are one: they no longer act by themselves."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "has(self.all) != has(self.any)",
+                "give exactly one of failsWhen.all and any: it fails when all of those gates fail, or when any does",
+            )
+        )
+    )
+
+    all_of: Parts | None = Field(None, alias="all", description="Names of gates: it fails when all of them fail.")
+    any_of: Parts | None = Field(None, alias="any", description="Names of gates: it fails when any of them fails.")
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the gates that it is made of."""
+        return tuple(self.all_of or self.any_of or ())
+
+
 Kind = (
     ErrorRate
     | Latency
@@ -157,6 +183,7 @@ Kind = (
     | Throughput
     | Drift
     | Webhook
+    | FailsWhen
 )
 
 KINDS = (
@@ -171,6 +198,7 @@ KINDS = (
     "throughput",
     "drift",
     "webhook",
+    "failsWhen",
 )
 """The fields of a gate of which exactly one is given; a test holds them against `Kind` and the fields of `Gate`."""
 
@@ -215,6 +243,7 @@ class Gate(Model):
     )
     drift: Drift | None = Field(None, description="Gate on the distance of a histogram from the baseline's.")
     webhook: Webhook | None = Field(None, description="Gate that asks a judge over HTTP.")
+    fails_when: FailsWhen | None = Field(None, description="Gate on the verdicts of other gates together.")
     on_fail: OnFail = Field(OnFail.ROLLBACK, description="What a failure does: Rollback (when left out) or Hold.")
     runbook_url: Link | None = Field(None, alias="runbookURL", description="What to do when this gate fails.")
     # None is what is left out: a default would change the digest of every plan.
@@ -222,6 +251,25 @@ class Gate(Model):
         None,
         description="How bad a failure is: warning is told and does nothing else; critical (when left out) does what onFail"
         " says; safety rolls back, and no later candidate begins before control.retry.",
+    )
+    gate_class: GateClass | None = Field(
+        None,
+        alias="class",
+        description="What it looks after: infrastructure (when left out), model or business. Risk high demands one of each.",
+    )
+    on_unknown: OnFail | None = Field(
+        None,
+        description="What it does when it has had no usable metrics for unknownTimeout: Hold or Rollback; until then it"
+        " holds. When left out, as analysis.onMetricsLost says.",
+    )
+    unknown_timeout: Duration | None = Field(
+        None,
+        description="Time without usable metrics after which onUnknown acts; analysis.metricsLostTimeout when left out.",
+    )
+    label_delay: Duration | None = Field(
+        None,
+        description="How long after a request its label comes: so much later the gate begins to count, and no step ends"
+        " earlier; 0s when left out.",
     )
     dry_run: bool | None = Field(
         None, description="Judges and writes down, and does nothing else: neither stops a rollout nor is waited for."
@@ -257,6 +305,7 @@ class Gate(Model):
             self.throughput,
             self.drift,
             self.webhook,
+            self.fails_when,
         )
 
     @model_validator(mode="after")

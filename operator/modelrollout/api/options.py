@@ -18,11 +18,20 @@ class Severity(StrEnum):
     SAFETY = "safety"
 
 
+class GateClass(StrEnum):
+    """What a gate looks after."""
+
+    INFRASTRUCTURE = "infrastructure"
+    MODEL = "model"
+    BUSINESS = "business"
+
+
 class GateEffect(StrEnum):
     """What a gate does that is more, or less, than to roll back or hold."""
 
     WARNS = "Warns"
     RECORDS = "Records"
+    JOINS = "Joins"
     STOPS = "Stops"
 
     @property

@@ -257,6 +257,12 @@ class ModelRolloutSpec(Model):
                 "a stage requires what spec.readiness does not have: add it there by its id, or correct requires",
             ),
             rule(
+                "!has(self.gates) || self.gates.all(g, !has(g.failsWhen) || (has(g.failsWhen.all) ? g.failsWhen.all :"
+                " (has(g.failsWhen.any) ? g.failsWhen.any : [])).all(n, self.gates.exists(h, h.name == n && !has(h.failsWhen))))",
+                "failsWhen names a gate that spec.gates does not have, or one with failsWhen itself: write names of gates"
+                " that measure something",
+            ),
+            rule(
                 f"!has(self.traffic.grpcRoute) || !(self.metrics.preset in {list(HTTP_PRESETS)})",
                 "this preset counts HTTP statuses, and a gRPC call that fails has status 200: with traffic.grpcRoute write"
                 " the model server's preset, or preset: custom and name your server's own metrics",

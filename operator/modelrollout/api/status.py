@@ -258,8 +258,9 @@ class GateStatus(Model):
     effect: GateEffect | None = Field(
         None,
         description="Warns: a failure is told and does nothing. Records: a dry run. Stops: a failure also keeps later"
-        " candidates from beginning. None: it does what onFail says.",
+        " candidates from beginning. Joins: a part of another gate. None: it does what onFail says.",
     )
+    unknown_since: Time | None = Field(None, description="Since when it has had no usable metrics.")
     cuts: list[Tally] = Field(
         [],
         max_length=MAX_WEIGHTS,

@@ -15,13 +15,14 @@ from modelrollout.cli.follow import Lost, follow, present
 from modelrollout.cli.output import output_option, print_json
 from modelrollout.cli.rollouts import Object, Rollouts, rollouts_of
 from modelrollout.cli.session import Session, cluster_options, run, with_kubectl
+from modelrollout.cli.words import printable
 
 _NO = ("refused", "nothing to do", "ignored")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is put into the inbox under one name. `answered` says whether the answer is all there is to wait for."""
+    """What is put into the inbox under one name; after a rollback's answer there is more to wait for."""
 
     command: str
     message: dict[str, Any]
@@ -37,7 +38,7 @@ def asking(command: str, *, help: str, is_done_when_answered: bool = True) -> cl
     )
     @asking_options
     def ask(session: Session, *, name: str, reason: str | None, wait: bool, timeout: timedelta, output: str) -> None:
-        asked = Asked(command, _message(reason), is_done_when_answered)
+        asked = Asked(command, message_of(reason), is_done_when_answered)
         run(send(session, name, asked, wait=timeout if wait else None, output=output))
 
     return ask
@@ -91,7 +92,8 @@ async def send(session: Session, name: str, asked: Asked, *, wait: timedelta | N
         raise SystemExit(Exit.NO)
 
 
-def _message(reason: str | None) -> dict[str, Any]:
+def message_of(reason: str | None) -> dict[str, Any]:
+    """Return a message with its reason, if there is one."""
     return {"reason": reason} if reason else {}
 
 
@@ -110,7 +112,7 @@ async def _answer(rollouts: Rollouts, name: str, asked: Asked, stored: Object) -
             if isinstance(one, Lost):
                 click.echo(one.sentence, err=True)
                 continue
-            rollout = present(one)
+            rollout = printable(present(one))
             if rollout is None:
                 raise Problem(f"{name} was deleted meanwhile")
             status = rollout.get("status") or {}

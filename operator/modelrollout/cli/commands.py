@@ -26,12 +26,18 @@ class Lazy(NamedTuple):
 
 COMMANDS = {
     "get": Lazy("modelrollout.cli.get", "List rollouts, or show one."),
+    "watch": Lazy("modelrollout.cli.watch", "Watch rollouts live."),
+    "explain": Lazy("modelrollout.cli.explain", "Explain where a rollout stands, and the verdicts of its gates."),
     "wait": Lazy("modelrollout.cli.wait", "Wait until a rollout is promoted or rolled back."),
     "rollback": Lazy("modelrollout.cli.rollback", "Give the baseline all traffic back, at once."),
     "hold": Lazy("modelrollout.cli.hold", "Keep the present shares until resume."),
     "resume": Lazy("modelrollout.cli.resume", "Go on after a hold."),
     "retry": Lazy("modelrollout.cli.retry", "Try a candidate again that was rolled back."),
     "lint": Lazy("modelrollout.cli.lint", "Check manifests offline."),
+    "plan": Lazy(
+        "modelrollout.cli.plan", "Tell how long a manifest's steps will take, and whether its gates can pass."
+    ),
+    "backtest": Lazy("modelrollout.cli.backtest", "Replay a rollout's gates over the past."),
     "who-served": Lazy("modelrollout.cli.served", "Say which versions served at a time."),
     "history": Lazy("modelrollout.cli.history", "List what a model's versions had, span by span."),
     "compare": Lazy("modelrollout.cli.compare", "Set two attempts side by side."),

@@ -10,7 +10,7 @@ from modelrollout.api.crd import GROUP, KIND, PLURAL, VERSION
 from modelrollout.cli.output import output_option, print_json, print_table, print_yaml
 from modelrollout.cli.rollouts import Object, rollouts_of
 from modelrollout.cli.session import Session, all_namespaces_option, cluster_options, run, with_kubectl
-from modelrollout.cli.words import PHASE_STYLES, age, progress, why
+from modelrollout.cli.words import PHASE_STYLES, age, printable, progress, why
 
 USUAL = ("NAME", "PHASE", "SERVING", "CANDIDATE", "STAGE", "WEIGHT", "GATES", "FOR", "AGE", "WHY")
 WIDE = (*USUAL[:-1], "RISK", "OWNER", "ROUTE", "WHY")
@@ -61,7 +61,7 @@ def _print(session: Session, found: list[Object], *, is_wide: bool) -> None:
         return
     now = datetime.now(UTC)
     header = WIDE if is_wide else USUAL
-    rows = [row_of(one, now, is_wide=is_wide) for one in found]
+    rows = [row_of(printable(one), now, is_wide=is_wide) for one in found]
     if session.all_namespaces:
         header = ("NAMESPACE", *header)
         rows = [(one["metadata"]["namespace"], *row) for one, row in zip(found, rows, strict=True)]

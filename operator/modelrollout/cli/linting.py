@@ -1,7 +1,7 @@
 """What can be said of a manifest without a cluster: what would be refused, and what would stall."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
 import promql_parser
@@ -9,9 +9,14 @@ import promql_parser
 from modelrollout.api.crd import custom_resource_definition
 from modelrollout.cli.manifests import Manifest, version_fault
 from modelrollout.cli.schema import Schema, faults_of
+from modelrollout.cli.simulation import refusal_of
+from modelrollout.core.case import Limits
 from modelrollout.core.rollout import Rollout
 from modelrollout.metrics.config import SourceConfig
 from modelrollout.metrics.sources import Sources
+
+_USUAL = Limits(min_interval=timedelta(seconds=10), status_refresh=timedelta(hours=1))
+"""What an administrator allows who has changed nothing."""
 
 Severity = Literal["error", "warning"]
 
@@ -58,9 +63,12 @@ def _beyond_the_schema(rollout: Rollout) -> Iterator[tuple[str, str, Severity]]:
     # A source of any address: what can be said of metrics without asking.
     source = SourceConfig(url="http://localhost", raw_queries=True)
     sources = Sources({spec.metrics.source: source}, clock=lambda: datetime.now(UTC), on_call=lambda *_: None)
+    blocked = next(
+        (found for gate in plan.gates if gate.webhook is None and (found := sources.check(spec.metrics, [gate]))), None
+    )
+    if stall := refusal_of(rollout, blocked, _USUAL):
+        yield "spec", stall.message, "warning" if stall.reason == "IntervalTooShort" else "error"
     for gate in plan.gates:
-        if blocked := sources.check(spec.metrics, [gate]):
-            yield "spec.metrics", blocked.message, "error"
         if gate.value and (problem := promql_problem(gate.value.query)):
             yield f"gate {gate.name}: value.query", f"is no PromQL: {problem}", "error"
     if spec.baseline is None:

@@ -69,9 +69,13 @@ class Rollouts:
             version = page["metadata"]["resourceVersion"]
         return found, version
 
-    async def patch_status(self, name: str, status: Mapping[str, Any]) -> Object:
-        """Merge something into the status of one rollout, as a person may; return it as it is then."""
-        body = {"status": dict(status)}
+    async def patch_status(self, name: str, status: Mapping[str, Any], *, guard: str | None = None) -> Object:
+        """Merge something into the status of one rollout, as a person may; return it as it is then.
+
+        Raises:
+            Conflict: it is not at resourceVersion `guard` any more.
+        """
+        body: Object = {"status": dict(status), **({"metadata": {"resourceVersion": guard}} if guard else {})}
         return await self.server.patch(ROLLOUTS, self.home, name, body, subresource="status", strict=True)
 
 

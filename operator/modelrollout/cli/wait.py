@@ -17,7 +17,7 @@ from modelrollout.cli.follow import Lost, follow, present
 from modelrollout.cli.output import output_option, print_json
 from modelrollout.cli.rollouts import Object, Rollouts, rollouts_of
 from modelrollout.cli.session import Session, cluster_options, run, with_kubectl
-from modelrollout.cli.words import progress, ready_condition
+from modelrollout.cli.words import printable, progress, ready_condition
 
 INVALID_PATIENCE = timedelta(seconds=30)
 """How long a rollout may be invalid: what it lacks, such as a Service, may come a moment after it."""
@@ -109,7 +109,7 @@ async def _until_ended(
                 if isinstance(one, Lost):
                     say(one.sentence)
                     continue
-                rollout = last = present(one)
+                rollout = last = printable(present(one))
                 if rollout is None:
                     return Ended(Exit.UNKNOWN, "Deleted", "the rollout was deleted")
                 if ended := outcome_of(rollout, candidate):

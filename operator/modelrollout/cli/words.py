@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from modelrollout.api.fields import parse_time
 from modelrollout.api.status import Outcome, Phase
 from modelrollout.core.rollout import parse_rollout
+
+T = TypeVar("T")
 
 PHASE_STYLES: dict[str, dict[str, Any]] = {
     Phase.PROMOTED: {"fg": "green"},
@@ -18,10 +20,27 @@ PHASE_STYLES: dict[str, dict[str, Any]] = {
     Phase.ROLLED_BACK: {"fg": "red"},
     Phase.INVALID: {"fg": "red"},
 }
+# What moves a cursor, colours, renames a window or turns text round: whoever may write a reason could write it.
+_UNPRINTABLE = dict.fromkeys(
+    [*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\N{REPLACEMENT CHARACTER}"
+)
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _MINUTE = timedelta(minutes=1)
 _SECOND = timedelta(seconds=1)
+
+
+def printable(value: T) -> T:
+    """Return what came from an API server without anything in its texts that a terminal would obey."""
+    found: Any = value
+    if isinstance(found, str):
+        found = found if found.isprintable() else found.translate(_UNPRINTABLE)
+    elif isinstance(found, dict):
+        found = {key: printable(inner) for key, inner in found.items()}
+    elif isinstance(found, list):
+        found = [printable(inner) for inner in found]
+    shown: T = found
+    return shown
 
 
 def age(since: object, now: datetime) -> str:

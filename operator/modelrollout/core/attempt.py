@@ -153,6 +153,7 @@ def _carried(gates: Sequence[GateStatus], cause: Cause) -> list[GateStatus]:
                 "message": "a new step has started",
                 "value": None,
                 "samples": None,
+                "unknown_since": None,
                 "evidence": _of_the_stage(gate),
                 "tally": None,
                 "cuts": [],

@@ -14,6 +14,7 @@ from modelrollout.core.outlook import Weighed, eta_text, evidence_of
 from modelrollout.core.traffic import BASELINE_ONLY, Shares
 
 ALPHA_ROLLBACK = 0.01
+ALPHA_PROMOTE = 0.05
 BROKEN = Weighed(1.0, 0.0)
 _SETTLED = {Verdict.PASS: Weighed(0.0, 1.0), Verdict.FAIL: BROKEN}
 
@@ -25,7 +26,8 @@ class Bench:
     `limits` is the number of limits that the acting gates of the step set: rolling back when any one is broken, each
     has to be that much surer. `stored` is the gate's last status in this step, if it has one. A window is short
     while it may well hold no sample, so that its emptiness says nothing. Evidence is divided by `dispersion`. `written`
-    are the step's counts as they stand in status, `shares` are the step's.
+    are the step's counts as they stand in status, `shares` are the step's. `ways_to_pass` is how many gates there are of
+    which any one may let what they make up pass: false passes add up.
     """
 
     min_requests: int
@@ -37,6 +39,7 @@ class Bench:
     is_window_short: bool = False
     promote_on: PromoteOn = PromoteOn.EVIDENCE
     effect: GateEffect | None = None
+    ways_to_pass: int = 1
     dispersion: Dispersion = INDEPENDENT
     asked: Asked | None = None
     written: Tally | None = None
@@ -48,6 +51,11 @@ class Bench:
     def fail_threshold(self) -> float:
         """The ln E at which a limit counts as broken (Bonferroni over the step's limits)."""
         return math.log(self.limits / ALPHA_ROLLBACK)
+
+    @property
+    def pass_threshold(self) -> float:
+        """The ln E at which a limit counts as kept."""
+        return math.log(self.ways_to_pass / ALPHA_PROMOTE)
 
     @property
     def fail_threshold_of_step(self) -> float:

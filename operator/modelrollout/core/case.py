@@ -9,8 +9,8 @@ from modelrollout.api.fields import NONE
 from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import Attempt, Command, GateStatus, ModelRolloutStatus, Outcome, Phase, VersionStatus
 from modelrollout.api.traffic import Traffic
+from modelrollout.core.effects import acts
 from modelrollout.core.gates import is_lost
-from modelrollout.core.panel import acts
 from modelrollout.core.plan import Plan, Policy, Step
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import (
@@ -36,10 +36,12 @@ class Limits:
     """What the administrator allows.
 
     `status_refresh` is how old the gates' numbers in status may get while no verdict changes and none grows much.
+    `gate_classes`: risk high demands a gate of each class.
     """
 
     min_interval: timedelta
     status_refresh: timedelta
+    gate_classes: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from modelrollout.api.fields import render_duration
 from modelrollout.api.status import Condition, Outcome
 from modelrollout.core.case import Case
 from modelrollout.core.drain import drain_text
+from modelrollout.core.effects import acts
 from modelrollout.core.gates import is_lost
-from modelrollout.core.panel import acts
 from modelrollout.core.traffic import Blocked, Endpoints, Foreign, Routed, Unmanaged
 from modelrollout.core.verbs import (
     Begin,

@@ -8,6 +8,7 @@ from typing import assert_never
 from modelrollout.api.fields import render_duration, render_share
 from modelrollout.api.gates import (
     ErrorRate,
+    FailsWhen,
     Gate,
     InterTokenLatency,
     Latency,
@@ -19,7 +20,7 @@ from modelrollout.api.gates import (
 from modelrollout.api.kinds import Drift, Ratio, Throughput, Webhook
 from modelrollout.api.options import PromoteOn
 from modelrollout.api.status import GateStatus, Tally, Verdict
-from modelrollout.core.bench import BROKEN, Bench, Finding, most_telling, status_of, warming
+from modelrollout.core.bench import ALPHA_PROMOTE, BROKEN, Bench, Finding, most_telling, status_of, warming
 from modelrollout.core.blocks import cuts_after, pair_of, spans_of
 from modelrollout.core.evidence import Bound, Counted, Unknown
 from modelrollout.core.outlook import Weighed, clean_requests_missing, multiple_text, requests_missing, together
@@ -32,7 +33,6 @@ from modelrollout.core.stats import (
     log_evidence_increase,
 )
 
-ALPHA_PROMOTE = 0.05
 PASS_THRESHOLD = math.log(1 / ALPHA_PROMOTE)
 CATASTROPHE = "Catastrophe"
 BASELINE_TOO = "BaselineAlsoFailing"
@@ -132,11 +132,11 @@ def _weigh_absolute(limit: float, what: str, tally: Tally, bench: Bench) -> Find
             return Finding(Verdict.UNKNOWN, BASELINE_TOO, both, BROKEN)
         return Finding(Verdict.FAIL, "AboveLimit", f"{shown}; odds against it {odds(against)}", BROKEN)
     in_favour = log_evidence_below(now, limit, phi)
-    missing = requests_missing(now, limit, in_favour, PASS_THRESHOLD, phi)
+    missing = requests_missing(now, limit, in_favour, bench.pass_threshold, phi)
     lacking = max(0, bench.min_requests - tally.total)
     weighed = Weighed(
         against / bench.fail_threshold,
-        min(in_favour / PASS_THRESHOLD, tally.total / bench.min_requests),
+        min(in_favour / bench.pass_threshold, tally.total / bench.min_requests),
         None if missing is None else max(missing, lacking),
     )
     if bench.promote_on is PromoteOn.NO_BREACH:
@@ -145,11 +145,11 @@ def _weigh_absolute(limit: float, what: str, tally: Tally, bench: Bench) -> Find
         return replace(need_requests(tally.total, "candidate", bench), weighed=weighed)
     if bench.promote_on is PromoteOn.NO_BREACH:
         return _no_breach(shown, weighed, kept=tally.bad <= limit * tally.total)
-    if in_favour >= PASS_THRESHOLD:
+    if in_favour >= bench.pass_threshold:
         return Finding(Verdict.PASS, "BelowLimit", f"{shown}; odds for it {odds(in_favour)}", weighed)
-    clean = clean_requests_missing(now, limit, PASS_THRESHOLD, phi)
+    clean = clean_requests_missing(now, limit, bench.pass_threshold, phi)
     needed = f"about {clean} more good requests are needed{_at_this_share(clean, missing)}"
-    text = f"{shown}; odds for it {odds(in_favour)} of 20:1, {needed}"
+    text = f"{shown}; odds for it {odds(in_favour)} of {odds(bench.pass_threshold)}, {needed}"
     return Finding(Verdict.UNKNOWN, Unknown.NEED_EVIDENCE, text, weighed)
 
 
@@ -254,7 +254,7 @@ def _limits(gate: Gate, bound: Bound | None) -> tuple[float | None, float | None
             return highest, increase, f"{_slow_words(slow)} {at.total_seconds():g}s{stood_in}"
         case Ratio(max=highest, max_increase=increase):
             return highest, increase, "were bad"
-        case Value() | Saturation() | Throughput() | Drift() | Webhook():
+        case Value() | Saturation() | Throughput() | Drift() | Webhook() | FailsWhen():
             raise ValueError(f"gate {gate.name!r} counts no requests, but requests were counted")
         case other:
             assert_never(other)

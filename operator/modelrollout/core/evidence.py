@@ -17,6 +17,7 @@ class Unknown(StrEnum):
     """Why a gate does not know; see `is_collecting` for those that pass with time, the others need somebody to look."""
 
     WARMING_UP = "WarmingUp"
+    AWAITING_LABELS = "AwaitingLabels"
     NEED_REQUESTS = "NeedRequests"
     NEED_EVIDENCE = "NeedEvidence"
     NO_DATA = "NoData"
@@ -46,6 +47,7 @@ class Unknown(StrEnum):
         """Whether more requests or more time will settle it by themselves."""
         return self in {
             Unknown.WARMING_UP,
+            Unknown.AWAITING_LABELS,
             Unknown.NEED_REQUESTS,
             Unknown.NEED_EVIDENCE,
             Unknown.COLD_CACHE,

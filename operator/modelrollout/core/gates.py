@@ -18,6 +18,18 @@ _COLLECTING = frozenset(str(reason) for reason in Unknown if reason.is_collectin
 
 def judge(gate: Gate, answer: Answer, bench: Bench) -> GateStatus:
     """Return the gate's verdict. Pass and Fail may be looked at any number of times (Ville's inequality)."""
+    return since_unknown(_judged(gate, answer, bench), bench)
+
+
+def since_unknown(status: GateStatus, bench: Bench) -> GateStatus:
+    """Return the verdict with since when it has had no usable metrics, if it has none."""
+    if not is_lost(status):
+        return status
+    known = bench.stored.unknown_since if bench.stored and is_lost(bench.stored) else None
+    return status.model_copy(update={"unknown_since": min(known or bench.now, bench.now)})
+
+
+def _judged(gate: Gate, answer: Answer, bench: Bench) -> GateStatus:
     match answer:
         case NoData(Unknown.NO_DATA, _) if bench.warming_until:
             # The first requests are still on their way into the metrics: no reason to call anybody.

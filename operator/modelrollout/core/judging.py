@@ -6,7 +6,7 @@ from datetime import datetime
 from modelrollout.api.fields import render_duration
 from modelrollout.api.gates import Gate, OnFail
 from modelrollout.api.options import GateEffect
-from modelrollout.api.status import Cause, GateStatus, Verdict
+from modelrollout.api.status import Attempt, Cause, GateStatus, Verdict
 from modelrollout.core.case import Case
 from modelrollout.core.consents import lacks_consent
 from modelrollout.core.counts import CATASTROPHE
@@ -55,15 +55,28 @@ def hold_on_unknown(case: Case) -> Verb | None:
     unknown = [g for g in case.acting if is_lost(g)]
     if not (case.attempt and unknown):
         return None
+    ends = []
+    for lost in unknown:
+        since, until, then = _patience(case, case.attempt, lost)
+        if case.now >= until and then is OnFail.ROLLBACK and case.attempt.baseline:
+            text = f"gate {lost.name} does not know: {lost.message}, since {since:%H:%M:%S} UTC"
+            return back_to_baseline(case, Cause.METRICS_LOST, text)
+        ends += [until] if case.now < until else []
     first = unknown[0]
-    since = min(case.attempt.metrics_lost_since or case.now, case.now)
-    until = since + case.policy.metrics_lost_timeout
-    text = f"gate {first.name} does not know: {first.message}"
-    if case.now >= until and case.policy.on_metrics_lost is OnFail.ROLLBACK and case.attempt.baseline:
-        return back_to_baseline(case, Cause.METRICS_LOST, f"{text}, since {since:%H:%M:%S} UTC")
     if case.overrides_gates:
         return None
-    return Hold(first.reason, text, until if case.now < until else None)
+    return Hold(first.reason, f"gate {first.name} does not know: {first.message}", min(ends, default=None))
+
+
+def _patience(case: Case, attempt: Attempt, lost: GateStatus) -> tuple[datetime, datetime, OnFail]:
+    """Return since and until when a gate may not know, and what then: its own word, or the plan's for all gates."""
+    gate, policy = _gate(case, lost.name), case.policy
+    if gate.on_unknown is None and gate.unknown_timeout is None:
+        since = min(attempt.metrics_lost_since or case.now, case.now)
+        return since, since + policy.metrics_lost_timeout, policy.on_metrics_lost
+    since = lost.unknown_since or case.now
+    patience = policy.metrics_lost_timeout if gate.unknown_timeout is None else gate.unknown_timeout
+    return since, since + patience, gate.on_unknown or policy.on_metrics_lost
 
 
 def hold_at_deadline(case: Case) -> Verb | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from modelrollout.api.fields import render_duration
 from modelrollout.api.gates import Gate
 from modelrollout.api.status import Attempt, GateStatus, VersionStatus
 from modelrollout.core.bench import Bench
@@ -25,9 +26,11 @@ from modelrollout.core.outlook import advise
 from modelrollout.core.panel import panel_of
 from modelrollout.core.plan import Plan, Policy, StageKind, Step
 from modelrollout.core.rollout import Rollout
+from modelrollout.core.together import judge_together
 
 # What garbage in status may add to a date without leaving the calendar.
 MOST_BLIND = timedelta(days=3650)
+_NO_DELAY = timedelta(0)
 
 
 def judged_step(rollout: Rollout) -> tuple[Attempt, Step, Plan, Policy] | None:
@@ -63,19 +66,29 @@ def questions(rollout: Rollout, route_kind: str, route_name: str, now: datetime)
 
     standing = Standing(rollout.name, attempt.number, step.stage, step.index, step.shares)
     compares = attempt.baseline is not None and step.kind is not StageKind.FULL
+
+    def begins(gate: Gate) -> datetime | None:
+        if gate.fails_when:
+            return None
+        if not gate.label_delay:
+            return since
+        begin = _counts_from(attempt, policy, now, gate.label_delay) or _begins(attempt, gate.label_delay)
+        return begin if begin and begin < until else None
+
     return {
         gate.name: Question(
             metrics=rollout.spec.metrics,
             gate=gate,
             candidate=track(attempt.candidate),
             baseline=track(attempt.baseline) if attempt.baseline and compares else None,
-            since=since,
+            since=begin,
             until=until,
             freshness=policy.freshness,
             at=standing,
             before=before if gate.name not in known and gate.counts_bad else None,
         )
         for gate in step.gates
+        if (begin := begins(gate))
     }
 
 
@@ -147,26 +160,25 @@ def judge_all(
     attempt, step, plan, policy = found
     written = {gate.name: gate.tally for gate in attempt.gates}
     stored = {gate.name: gate for gate in (*attempt.gates, *last)}
-    since = _counts_from(attempt, policy, now)
-    warming = None if since else _warm_at(attempt, policy)
-    # A series is sampled once in `freshness` at least; a shorter window may be empty though all is well.
-    is_short = since is not None and now - policy.ingest_delay - since < policy.freshness
     waiting = NoData(Unknown.WARMING_UP, "the first requests of this step are on their way into the metrics")
 
     panel = panel_of(step.gates)
 
     def bench(gate: Gate, answer: Answer) -> Bench:
-        known = stored.get(gate.name)
+        known, delay = stored.get(gate.name), gate.label_delay or _NO_DELAY
+        since = _counts_from(attempt, policy, now, delay)
         return Bench(
             min_requests=policy.min_requests,
             promote_on=policy.promote_on,
             limits=panel.limits_for(gate),
             effect=panel.effects.get(gate.name),
-            warming_until=warming,
+            ways_to_pass=panel.ways.get(gate.name, 1),
+            warming_until=None if since else _warm_at(attempt, policy, delay),
             earlier=tuple(known.earlier) if known else (),
             stored=known,
             now=now,
-            is_window_short=is_short,
+            # A series is sampled once in `freshness` at least; a shorter window may be empty though all is well.
+            is_window_short=since is not None and now - policy.ingest_delay - since < policy.freshness,
             dispersion=dispersion_for(known, answer),
             asked=answer.asked,
             written=written.get(gate.name),
@@ -176,9 +188,15 @@ def judge_all(
         )
 
     deadline = _deadline(attempt, step, policy)
+    verdicts: dict[str, GateStatus] = {}
     for gate in step.gates:
-        answer = answers.get(gate.name, waiting)
-        yield advise(judge(gate, answer, bench(gate, answer)), step, plan, deadline)
+        if gate.fails_when is None:
+            answer = answers.get(gate.name) or _awaited_labels(attempt, gate, now) or waiting
+            verdicts[gate.name] = advise(judge(gate, answer, bench(gate, answer)), step, plan, deadline)
+            yield verdicts[gate.name]
+    for gate in step.gates:
+        if gate.fails_when:
+            yield judge_together(gate, gate.fails_when, verdicts, bench(gate, waiting))
 
 
 def _track(rollout: Rollout, version: VersionStatus, route_kind: str, route_name: str) -> Track:
@@ -204,11 +222,28 @@ def _deadline(attempt: Attempt, step: Step, policy: Policy) -> datetime:
     return max(due, attempt.resumed_at or due) + policy.deadline
 
 
-def _warm_at(attempt: Attempt, policy: Policy) -> datetime | None:
-    return attempt.applied_at + policy.warmup if attempt.applied_at else None
+def _awaited_labels(attempt: Attempt, gate: Gate, now: datetime) -> NoData | None:
+    begin = _begins(attempt, gate.label_delay) if gate.label_delay else None
+    if begin is None or begin <= now:
+        return None
+    return NoData(
+        Unknown.AWAITING_LABELS,
+        f"labels come {render_duration(gate.label_delay or _NO_DELAY)} after their requests: those of this step from"
+        f" {begin:%Y-%m-%d %H:%M} UTC on",
+    )
 
 
-def _counts_from(attempt: Attempt, policy: Policy, now: datetime) -> datetime | None:
+def _begins(attempt: Attempt, delay: timedelta) -> datetime | None:
+    """Return from when what is counted is of this step's requests: labels come so much later than these."""
+    return attempt.applied_at + min(delay, MOST_BLIND) if attempt.applied_at else None
+
+
+def _warm_at(attempt: Attempt, policy: Policy, delay: timedelta = _NO_DELAY) -> datetime | None:
+    begin = _begins(attempt, delay)
+    return begin + policy.warmup if begin else None
+
+
+def _counts_from(attempt: Attempt, policy: Policy, now: datetime, delay: timedelta = _NO_DELAY) -> datetime | None:
     """Return from when requests count, `None` while none of those is in the metrics yet."""
-    warm = _warm_at(attempt, policy)
+    warm = _warm_at(attempt, policy, delay)
     return warm if warm and now - policy.ingest_delay > warm else None

@@ -10,12 +10,13 @@ from typing import Any, assert_never
 
 from modelrollout.api.consent import Approval
 from modelrollout.api.fields import ALL, NONE, Percent
-from modelrollout.api.gates import ErrorRate, Gate, Latency, OnFail, Saturation, Value
+from modelrollout.api.gates import ErrorRate, FailsWhen, Gate, Latency, OnFail, Saturation, Value
 from modelrollout.api.kinds import Drift, Ratio, Throughput, Webhook
 from modelrollout.api.options import PromoteOn
 from modelrollout.api.rollout import Canary, Full, ModelRolloutSpec, Risk, Shadow, Stage
 from modelrollout.api.status import VersionStatus
 from modelrollout.api.versions import ModelVersion
+from modelrollout.core.effects import longest_delay
 from modelrollout.core.traffic import CANDIDATE_ONLY, Blocked, Capabilities, Shares
 
 DEFAULT_STEP_DURATION = timedelta(minutes=5)
@@ -46,7 +47,7 @@ class Step:
 
 
 def limits_of(gate: Gate) -> tuple[str, ...]:
-    """Return which limits a gate sets: `absolute`, `relative`, both, or `bounds` of a value or a judge of its own."""
+    """Return which limits a gate sets: `absolute`, `relative`, both, or `bounds`; none of its own if it has parts."""
     match gate.kind:
         case (
             ErrorRate(max=highest, max_increase=increase)
@@ -58,6 +59,8 @@ def limits_of(gate: Gate) -> tuple[str, ...]:
             return ("bounds",)
         case Throughput() | Drift():
             return ("relative",)
+        case FailsWhen():
+            return ()
         case other:
             assert_never(other)
     return (*(("absolute",) if highest is not None else ()), *(("relative",) if increase is not None else ()))
@@ -220,7 +223,7 @@ def _all_at_once(steps: tuple[Step, ...]) -> Step:
 def _steps_of(stage: Stage, common: tuple[Gate, ...]) -> tuple[Step, ...]:
     judged = tuple(gate for gate in common if gate.stages is None or stage.name in gate.stages)
     gates = judged + tuple(stage.gates or ())
-    lasts = DEFAULT_STEP_DURATION if stage.min_duration is None else stage.min_duration
+    lasts = max(DEFAULT_STEP_DURATION if stage.min_duration is None else stage.min_duration, longest_delay(gates))
     match (stage.shadow, stage.canary, stage.full):
         case (Shadow() as shadow, None, None):
             kind, shares = StageKind.SHADOW, [Shares(NONE, shadow.percent)]

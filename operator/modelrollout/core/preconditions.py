@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from modelrollout.api.fields import NONE, render_duration
+from modelrollout.api.rollout import Risk
 from modelrollout.api.status import Command
 from modelrollout.core.actors import actor_text
 from modelrollout.core.case import Case
@@ -114,8 +115,8 @@ def missing_outside(case: Case) -> Blocked | None:
             f"spec.analysis.interval is {render_duration(case.policy.interval)}, this operator looks every {least} at most:"
             f" write {least} or more, or ask the administrator for a smaller --min-interval",
         )
-    if case.rollout.flaw:
-        return case.rollout.flaw
+    if flaw := case.rollout.flaw or _absent_class(case):
+        return flaw
     if case.seen.metrics:
         return case.seen.metrics
     if isinstance(case.seen.route, Blocked):
@@ -142,6 +143,17 @@ def missing_outside(case: Case) -> Blocked | None:
                 f"Service {service.name} of the {what} has no port {service.port}: correct spec.{what}.service.port",
             )
     return None
+
+
+def _absent_class(case: Case) -> Blocked | None:
+    if not case.limits.gate_classes or case.spec.risk is not Risk.HIGH or not case.rollout.absent_classes:
+        return None
+    absent = " and ".join(case.rollout.absent_classes)
+    return Blocked(
+        "GateClassMissing",
+        "risk high demands at least one gate of each class (infrastructure, model, business), and none that acts is of"
+        f" class {absent}: add one, or say of one there is what it looks after; the administrator can turn the rule off",
+    )
 
 
 def baseline_can_serve(case: Case) -> bool:

@@ -9,9 +9,9 @@ from modelrollout.api.status import Attempt, ModelRolloutStatus, Outcome, Phase,
 from modelrollout.core.attempt import attempt_after, serving_after
 from modelrollout.core.case import Case, place_of
 from modelrollout.core.conditions import conditions_of
+from modelrollout.core.effects import acts
 from modelrollout.core.events import Event, events_between
 from modelrollout.core.news import is_old_news
-from modelrollout.core.panel import acts
 from modelrollout.core.plan import StageKind, Step
 from modelrollout.core.safety import safety_stop_after
 from modelrollout.core.traffic import Foreign, Place, Routed, Shares, Unmanaged, WayBack

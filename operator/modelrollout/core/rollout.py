@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from modelrollout.api.fields import Model
+from modelrollout.api.options import GateClass
 from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import ModelRolloutStatus, VersionStatus
 from modelrollout.api.traffic import Traffic
 from modelrollout.core.actors import Hand, hands_in
-from modelrollout.core.flaws import flaw_of
+from modelrollout.core.flaws import absent_classes, flaw_of
 from modelrollout.core.plan import Plan, Policy, identity_of, plan_of, policy_of
 from modelrollout.core.traffic import Blocked
 from modelrollout.core.windows import Calendar
@@ -45,6 +46,10 @@ class _OfSpec:
     @cached_property
     def flaw(self) -> Blocked | None:
         return (self.calendar and self.calendar.problem) or flaw_of(self._spec, self.plan(has_baseline=True))
+
+    @cached_property
+    def absent_classes(self) -> tuple[GateClass, ...]:
+        return absent_classes(self.plan(has_baseline=True))
 
     @cached_property
     def candidate(self) -> VersionStatus:
@@ -104,6 +109,11 @@ class Rollout:
     def flaw(self) -> Blocked | None:
         """What is wrong with the plan's gates or windows, `None` where nothing is, or spec cannot be read."""
         return self._of_spec.flaw if self._of_spec else None
+
+    @property
+    def absent_classes(self) -> tuple[GateClass, ...]:
+        """The classes of which the plan has no gate that acts."""
+        return self._of_spec.absent_classes if self._of_spec else ()
 
     @property
     def wanted(self) -> VersionStatus | None:

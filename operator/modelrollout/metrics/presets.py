@@ -9,6 +9,7 @@ from typing import assert_never
 
 from modelrollout.api.gates import (
     ErrorRate,
+    FailsWhen,
     InterTokenLatency,
     Kind,
     Latency,
@@ -82,7 +83,7 @@ def need_of(kind: Kind, signals: Signals) -> Need | None:
             return Need("a histogram of request durations", signals.duration)
         case Saturation():
             return Need("a gauge of how full it is", signals.saturation)
-        case Value() | Ratio() | Throughput() | Drift() | Webhook():
+        case Value() | Ratio() | Throughput() | Drift() | Webhook() | FailsWhen():
             return None
         case _:
             assert_never(kind)

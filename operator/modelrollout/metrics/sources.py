@@ -1,7 +1,7 @@
 """All configured sources behind the engine's one port: a gate's question in, counts or a value out."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -52,7 +52,7 @@ _log = structlog.get_logger()
 
 
 class Sources:
-    """The sources that the administrator configured; an `engine.ports.Source`."""
+    """The sources that the administrator configured; an `engine.ports.Source`. `connect` makes each of them."""
 
     def __init__(
         self,
@@ -60,10 +60,11 @@ class Sources:
         clock: Clock,
         on_call: OnCall,
         webhooks: Mapping[str, WebhookConfig] = MappingProxyType({}),
+        connect: Callable[[str, SourceConfig, OnCall], PrometheusSource] = PrometheusSource,
     ) -> None:
         self._webhooks = Webhooks(webhooks)
         self._configs = dict(configs)
-        self._sources = {name: PrometheusSource(name, config, on_call) for name, config in configs.items()}
+        self._sources = {name: connect(name, config, on_call) for name, config in configs.items()}
         self._bounds = Bounds()
         self._watches = {name: SourceClock(source, clock) for name, source in self._sources.items()}
         self._batches = {

@@ -187,7 +187,7 @@ def _engine(
         applier=Applier(drivers=drivers, cluster=kubernetes, store=store, outbox=outbox),
         cluster=kubernetes,
         clock=now,
-        limits=Limits(settings.min_interval, settings.status_refresh),
+        limits=Limits(settings.min_interval, settings.status_refresh, settings.require_gate_classes),
         telemetry=metrics,
         returner=Returner(drivers=drivers, cluster=kubernetes),
         accounts=Accounts(Recorder(kubernetes)),

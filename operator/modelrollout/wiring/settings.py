@@ -72,6 +72,10 @@ class Settings(BaseSettings):
         default=False,
         description="Whether gates may send PromQL of their own (kind value) to every source: it can read all series there.",
     )
+    require_gate_classes: bool = Field(
+        default=True,
+        description="Whether risk high demands at least one gate of each class: infrastructure, model and business.",
+    )
     min_interval: Span = Field(timedelta(seconds=10), description="Shortest spec.analysis.interval that is accepted.")
     status_refresh: Span = Field(
         timedelta(hours=1),
