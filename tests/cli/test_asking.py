@@ -43,7 +43,7 @@ def answering(alice: OnCall) -> Iterator[Callable[..., None]]:
         thread.join()
 
 
-@pytest.mark.parametrize("command", ["rollback", "hold", "resume", "retry"])
+@pytest.mark.parametrize("command", ["rollback", "hold", "resume", "retry", "advance"])
 def test_a_message_is_in_the_inbox_with_its_reason_and_its_author(alice: OnCall, command: str):
     said = said_by(alice.call(command, "fraud", "--reason", "p99 is 3 s"))
 
@@ -60,6 +60,38 @@ def test_a_message_leaves_those_of_others_in_place(alice: OnCall):
     said_by(alice.call("rollback", "fraud"))
 
     assert alice.get()["status"]["control"].keys() == {"hold", "rollback"}
+
+
+def test_an_approval_is_put_beside_those_of_others(alice: OnCall):
+    alice.write_status("fraud", {"control": {"approve": [{"requestedBy": "bob"}]}})
+
+    said_by(alice.call("approve", "fraud", "--stage", "canary", "--group", "risk", "--reason", "read the evaluation"))
+
+    mine = {
+        "requestedBy": f"system:serviceaccount:{alice.namespace}:alice",
+        "reason": "read the evaluation",
+        "stage": "canary",
+        "groups": ["risk"],
+    }
+    assert alice.get()["status"]["control"]["approve"] == [{"requestedBy": "bob"}, mine]
+
+
+def test_the_answer_to_ones_own_approval_is_waited_for(alice: OnCall, answering: Callable[..., None]):
+    me = f"system:serviceaccount:{alice.namespace}:alice"
+    of_bob = filed("approve", "counts for stage canary: 1 of 2", requestedBy="bob")
+    of_mine = filed("approve", "refused: alice edited spec last", requestedBy=me)
+    answering("approve", {"commands": [of_bob]}, {"control": None, "commands": [of_bob, of_mine]})
+
+    assert "refused: alice edited spec last" in said_by(alice.call("approve", "fraud", "--wait"), 1)
+
+
+def test_gates_are_overridden_with_a_reason_or_not_at_all(alice: OnCall):
+    without = alice.call("advance", "fraud", "--override-gates")
+    said_by(alice.call("advance", "fraud", "--override-gates", "-r", "the labels come tomorrow"))
+
+    said_by(without, 64)
+    assert "give --reason" in without.stderr
+    assert alice.get()["status"]["control"]["advance"]["overrideGates"] is True
 
 
 def test_with_wait_the_operators_answer_is_printed(alice: OnCall, answering: Callable[..., None]):

@@ -34,6 +34,12 @@ CANNOT_MIRROR = Capabilities(
 )
 
 
+OF_EACH_CLASS = [
+    {"name": kind, "errorRate": {"max": "1%"}, "class": kind} for kind in ("infrastructure", "model", "business")
+]
+"""What risk high asks for at least."""
+
+
 def spec(**changes: Any) -> dict[str, Any]:
     """Return a valid spec: v1 serves, v2 should, by way of a shadow, two weights and a bake."""
     return {

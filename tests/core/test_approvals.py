@@ -9,6 +9,7 @@ from modelrollout.core.traffic import BASELINE_ONLY, Unmanaged
 from modelrollout.core.verbs import Begin, Go, Hold, RollBack
 
 from tests.core.builders import (
+    OF_EACH_CLASS,
     asking,
     commands,
     conditions,
@@ -279,15 +280,15 @@ class TestVoid:
 
 class TestHighRisk:
     def test_one_person_has_to_agree_before_live_traffic(self):
-        rollout = shadow_is_over(risk="high")
+        rollout = shadow_is_over(risk="high", gates=OF_EACH_CLASS)
 
-        assert isinstance(decided(new(risk="high")).verb, Begin)
+        assert isinstance(decided(new(risk="high", gates=OF_EACH_CLASS)).verb, Begin)
         assert decided(rollout, looked(rollout, passing())).verb.reason == "ApprovalNeeded"
         agreed = approved(rollout, "ada")
         assert isinstance(decided(agreed, looked(agreed, passing())).verb, Go)
 
     def test_a_first_deployment_has_live_traffic_at_once(self):
-        rollout = new(risk="high", baseline=None)
+        rollout = new(risk="high", gates=OF_EACH_CLASS, baseline=None)
 
         assert decided(rollout, world(rollout, route=Unmanaged(), baseline=None)).verb.reason == "ApprovalNeeded"
 
@@ -297,7 +298,7 @@ class TestHighRisk:
         assert "needs 2 approvals" in decided(rollout, world(rollout, route=Unmanaged(), baseline=None)).verb.message
 
     def test_an_approval_that_the_plan_asks_for_before_that_is_enough(self):
-        rollout = shadow_is_over(risk="high", stages=stages(0))
+        rollout = shadow_is_over(risk="high", gates=OF_EACH_CLASS, stages=stages(0))
 
         assert isinstance(decided(rollout, looked(rollout, passing())).verb, Go)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from modelrollout.api.fields import ALL, NONE
@@ -11,6 +12,7 @@ from modelrollout.core.traffic import BASELINE_ONLY, Shares, Unmanaged
 from modelrollout.core.verbs import Begin, Drill, Go, Hold, RollBack
 
 from tests.core.builders import (
+    OF_EACH_CLASS,
     asking,
     commands,
     conditions,
@@ -26,7 +28,7 @@ from tests.core.builders import (
 )
 
 DAY = timedelta(days=1)
-DRILL = {"rollback": {"drill": {}}}
+DRILL: dict[str, Any] = {"rollback": {"drill": {}}}
 CANARY_FIRST = [{"name": "canary", "canary": {"weights": [5, 50]}}, {"name": "full", "full": {}}]
 SMALLEST = Shares(percent(1), NONE)
 
@@ -78,7 +80,7 @@ class TestAfterAShadow:
         assert isinstance(decided(applied, looked(applied, passing()), after="1h").verb, Go)
 
     def test_what_is_asked_before_live_traffic_is_asked_before_the_drill(self):
-        rollout = shadow_is_over(risk="high")
+        rollout = shadow_is_over(risk="high", gates=OF_EACH_CLASS)
 
         assert decided(rollout, looked(rollout, passing())).verb.reason == "ApprovalNeeded"
 

@@ -3,7 +3,8 @@
 import textwrap
 from pathlib import Path
 
-HOME = Path(__file__).parents[2] / "gitops" / "argocd"
+TOP = Path(__file__).parents[2]
+HOME = TOP / "gitops" / "argocd"
 KIND = "modelrollout.dev_ModelRollout"
 ACTIONS = ("rollback", "hold", "resume")
 HEAD = """\

@@ -1,7 +1,7 @@
 """Messages to the operator: a person puts one into the inbox, and may wait to see it answered."""
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,17 +16,20 @@ from modelrollout.cli.output import output_option, print_json
 from modelrollout.cli.rollouts import Object, Rollouts, rollouts_of
 from modelrollout.cli.session import Session, cluster_options, run, with_kubectl
 from modelrollout.cli.words import printable
+from modelrollout.engine.ports import Conflict
 
-_NO = ("refused", "nothing to do", "ignored")
+_NO = ("refused", "nothing to do", "ignored", "not advanced")
+_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is put into the inbox under one name; after a rollback's answer there is more to wait for."""
+    """What is put into the inbox under one name, or, if it `is_one_of_many`, added to the messages of that name."""
 
     command: str
     message: dict[str, Any]
     is_done_when_answered: bool = True
+    is_one_of_many: bool = False
 
 
 def asking(command: str, *, help: str, is_done_when_answered: bool = True) -> click.Command:  # noqa: A002 - click's word
@@ -73,7 +76,7 @@ async def send(session: Session, name: str, asked: Asked, *, wait: timedelta | N
         # Admission policies demand the name of who really asks; an operator without them takes our word.
         if who := await rollouts.own_name():
             message["requestedBy"] = who
-        stored = await rollouts.patch_status(name, {"control": {asked.command: message}})
+        stored = await _put(rollouts, name, asked, message)
         if wait is None:
             _tell(output, {"rollout": name, "command": asked.command, "answered": False}, _next_step(name, asked))
             return
@@ -81,7 +84,7 @@ async def send(session: Session, name: str, asked: Asked, *, wait: timedelta | N
             click.echo(f"{asked.command} of {name} is asked for; waiting for the operator", err=True)
         try:
             async with asyncio.timeout(wait.total_seconds()):
-                result = await _answer(rollouts, name, asked, stored)
+                result = await _answer(rollouts, name, asked, stored, who)
         except TimeoutError:
             raise Problem(
                 f"the operator has not answered within {render_duration(wait)}: the message waits in status.control."
@@ -97,13 +100,27 @@ def message_of(reason: str | None) -> dict[str, Any]:
     return {"reason": reason} if reason else {}
 
 
+async def _put(rollouts: Rollouts, name: str, asked: Asked, message: dict[str, Any]) -> Object:
+    """Put the message into the inbox; return the rollout as it is then."""
+    if not asked.is_one_of_many:
+        return await rollouts.patch_status(name, {"control": {asked.command: message}})
+    # A merge replaces lists: what others have asked for meanwhile must not get lost, so this one is guarded.
+    for _ in range(_TRIES):
+        found = await rollouts.get(name)
+        waiting = ((found.get("status") or {}).get("control") or {}).get(asked.command) or []
+        guard = found["metadata"]["resourceVersion"]
+        with suppress(Conflict):
+            return await rollouts.patch_status(name, {"control": {asked.command: [*waiting, message]}}, guard=guard)
+    raise Problem(f"{name} is being changed all the time: repeat the command")
+
+
 def _next_step(name: str, asked: Asked) -> str:
     return (
         f"{asked.command} of {name} is asked for. What came of it: kubectl modelrollout get {name}, or --wait next time"
     )
 
 
-async def _answer(rollouts: Rollouts, name: str, asked: Asked, stored: Object) -> str:
+async def _answer(rollouts: Rollouts, name: str, asked: Asked, stored: Object, who: str | None) -> str:
     """Return the operator's sentence about the message that `stored` has in its inbox."""
     before = (stored.get("status") or {}).get("commands") or []
     result = ""
@@ -116,7 +133,7 @@ async def _answer(rollouts: Rollouts, name: str, asked: Asked, stored: Object) -
             if rollout is None:
                 raise Problem(f"{name} was deleted meanwhile")
             status = rollout.get("status") or {}
-            result = result or _filed(status, asked.command, before)
+            result = result or _filed(status, asked, before, who)
             if result and (asked.is_done_when_answered or result.startswith(_NO)):
                 return result
             if result and (status.get("attempt") or {}).get("outcome"):
@@ -125,11 +142,17 @@ async def _answer(rollouts: Rollouts, name: str, asked: Asked, stored: Object) -
     raise AssertionError("a follower does not end")
 
 
-def _filed(status: Object, command: str, before: list[Object]) -> str:
+def _filed(status: Object, asked: Asked, before: list[Object], who: str | None) -> str:
     """Return what came of a message, empty while it is unanswered."""
-    if command in (status.get("control") or {}):
+    if asked.command in (status.get("control") or {}) and not asked.is_one_of_many:
         return ""
-    new = [one for one in status.get("commands") or [] if one not in before and one.get("command") == command]
+    new = [
+        one
+        for one in status.get("commands") or []
+        if one not in before
+        and one.get("command") == asked.command
+        and (who is None or not asked.is_one_of_many or one.get("requestedBy") == who[:128])
+    ]
     return str(new[-1].get("result", "done")) if new else ""
 
 

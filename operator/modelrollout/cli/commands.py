@@ -32,6 +32,8 @@ COMMANDS = {
     "rollback": Lazy("modelrollout.cli.rollback", "Give the baseline all traffic back, at once."),
     "hold": Lazy("modelrollout.cli.hold", "Keep the present shares until resume."),
     "resume": Lazy("modelrollout.cli.resume", "Go on after a hold."),
+    "advance": Lazy("modelrollout.cli.advance", "End the waiting of the present step."),
+    "approve": Lazy("modelrollout.cli.approve", "Approve a stage."),
     "retry": Lazy("modelrollout.cli.retry", "Try a candidate again that was rolled back."),
     "lint": Lazy("modelrollout.cli.lint", "Check manifests offline."),
     "plan": Lazy(

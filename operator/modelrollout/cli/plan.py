@@ -207,6 +207,13 @@ def _print(planned: Planned) -> None:
     rows = [_row(one) for one in planned.steps]
     print_table(("  STEP", "REQUESTS/S", "AT LEAST", "LASTS", "GATES"), rows, {"never": {"fg": "red"}})
     for one in planned.steps:
+        if one.step.approval and one.step.index == 0:
+            number = one.step.approval.required
+            click.echo(
+                f"  stage {one.step.stage} begins when it has {number} approval{'s' if number > 1 else ''}: that is not reckoned"
+            )
+        if one.waits:
+            click.echo(f"  {step_text(one.step)} waits, which counts in how long it lasts: {one.waits}")
         if one.why:
             click.echo(f"  {click.style('no', fg='red')} {step_text(one.step)}: {one.why}")
     lasts = [one.lasts for one in planned.steps]
@@ -247,6 +254,8 @@ def _facts(planned: Planned) -> dict[str, Any]:
                 "minSeconds": one.step.min_duration.total_seconds(),
                 "lastsSeconds": one.lasts.total_seconds() if one.lasts is not None else None,
                 "why": one.why,
+                "waits": one.waits,
+                "approvals": one.step.approval.required if one.step.approval else 0,
                 "gates": [
                     {
                         "name": gate.name,

@@ -13,6 +13,9 @@ from modelrollout.core.rollout import Rollout
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import Shares
 
+LONGEST_CLOSED = timedelta(days=8)
+"""How long change windows may be closed before a step counts as one that does not end."""
+
 LEAP = 0.02
 """Looks of a step that lasts weeks are taken that share of its time apart: durations are good to so much."""
 
@@ -36,6 +39,8 @@ class StepOutlook:
     lasts: timedelta | None
     gates: tuple[GateOutlook, ...]
     why: str = ""
+    waits: str = ""
+    """The window that it has to wait for, which counts in `lasts`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +82,17 @@ async def reckon(rollout: Rollout, traffic: Traffic, now: datetime) -> list[Step
     for step in plan.steps:
         begun = len(simulation.looks)
         horizon = simulation.now + step.min_duration + rollout.policy.deadline + 2 * rollout.policy.interval
-        began = simulation.now
+        if rollout.spec and rollout.spec.windows:
+            horizon += LONGEST_CLOSED
+        began, told = simulation.now, len(simulation.told)
         await simulation.run(horizon + _slack(step), stop=lambda at, mine=step: _is_over(at, mine))  # type: ignore[misc]
         looks = [look for look in simulation.looks[begun:] if look.step == step]
         ended = simulation.outcome is not None or _is_past(simulation, step)
         why = simulation.standstill.message if simulation.standstill else ""
         rate = traffic.requests_per_second * candidate_part(step.shares)
         lasts = simulation.now - began if ended and not _went_back(simulation) else None
-        found.append(StepOutlook(step, rate, lasts, _gates(step, looks), why if lasts is None else ""))
+        waits = next((note for _, _, note in simulation.told[told:] if note.startswith("OutsideWindow")), "")
+        found.append(StepOutlook(step, rate, lasts, _gates(step, looks), why if lasts is None else "", waits))
         attempt = simulation.rollout.status.attempt
         rollback = attempt.rollback if attempt else None
         if rollback:

@@ -1,6 +1,6 @@
 """A rollout played through in simulated time: the code that decides live, in a world in which all else goes well.
 
-Routes are as they should be at once, and all backends are ready. What the metrics say is asked of the caller, so that
+Routes are as they should be at once, all backends are ready, and people approve what they are asked to. What the metrics say is asked of the caller, so that
 the past can be replayed (`backtest`) and the future reckoned (`plan`).
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from modelrollout.api.status import Cause, GateStatus, Outcome, TargetStatus
+from modelrollout.api.status import ApproveRequest, Cause, Control, GateStatus, Outcome, TargetStatus
 from modelrollout.core.case import Case, Limits, Observed, place_of
 from modelrollout.core.decide import decide
 from modelrollout.core.evidence import Answer, Question
@@ -118,8 +118,27 @@ class Simulation:
     async def _settle(self) -> None:
         for _ in range(_MOST_PASSES):
             before, written = self.rollout.status, await self._pass()
+            self._approve()
             if self.outcome or (self.rollout.status == before and not written):
                 return
+
+    def _approve(self) -> None:
+        """Have as many people approve the next step as it asks for: it is not people that are played through."""
+        attempt, standstill = self.rollout.status.attempt, self.standstill
+        if standstill is None or standstill.reason != "ApprovalNeeded":
+            return
+        plan = self.rollout.plan(has_baseline=self.rollout.given_baseline is not None)
+        here = plan.step(attempt.stage, attempt.step) if attempt and attempt.outcome is None else None
+        step = plan.after(here) if here else plan.steps[0]
+        asked = step.approval if step else None
+        if step is None or asked is None:
+            return
+        people = [
+            ApproveRequest(requested_by=f"person-{n}", groups=asked.groups or [], independent=True, stage=step.stage)
+            for n in range(asked.required)
+        ]
+        status = self.rollout.status.model_copy(update={"control": Control(approve=people)})
+        self.rollout = replace(self.rollout, status=status)
 
     async def _pass(self) -> bool:
         seen = await self._observe()
