@@ -51,7 +51,7 @@ class Standing:
     """Where a record stands: what its next segment depends on.
 
     `shares` are those of its last segment, without one what spec says was found. `outcome` is the latest in it,
-    `known` the target that was written down last, by its time and cause.
+    `known` the target that was written down last, by its time and cause, `route` the route as it was seen for it.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Standing:
     outcome: Outcome | None = None
     known: Decided | None = None
     intent: Intent | None = None
+    route: RecordedRoute | None = None
 
 
 def continuation_name(first: str, part: int) -> str:
@@ -175,7 +176,7 @@ def segment_due(
         return None
     shares = found_shares(rollout, seen)
     has_ended = outcome is not None and outcome is not standing.outcome
-    if shares == standing.shares and not has_ended:
+    if (shares == standing.shares and not has_ended) or _is_old(seen, standing.route):
         return None
     why = _why(rollout, attempt, seen, standing, has_moved=shares != standing.shares)
     return Segment(
@@ -194,6 +195,14 @@ def segment_due(
         outcome=outcome if has_ended else None,
         previous=standing.end,
     )
+
+
+def _is_old(seen: Observed, recorded: RecordedRoute | None) -> bool:
+    """Whether what was seen is a copy of the route from before what is recorded: after a restart a list may be so old."""
+    route = seen.route
+    if recorded is None or recorded.resource_version is None or not isinstance(route, Routed | Foreign):
+        return False
+    return route.uid == recorded.uid and int(route.guard) < int(recorded.resource_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,4 +376,5 @@ def standing_of(record: dict[str, Any], size: int) -> Standing:
         outcome=next((one.outcome for one in reversed(segments) if one.outcome), None),
         known=next(((one.intent_at, one.cause) for one in reversed(segments) if one.intent_at), None),
         intent=Intent.model_validate(intent) if intent else None,
+        route=segments[-1].route if segments else None,
     )
