@@ -240,9 +240,7 @@ async def test_a_threshold_that_is_no_bound_is_judged_by_the_one_below(
 
 def test_a_quantile_of_the_same_series_is_a_number_that_nobody_measured(cluster: LocalCluster, since: datetime) -> None:
     """Half of what is above the last bound, and a quantile that says exactly that bound."""
-    quantile = (
-        'histogram_quantile(0.99, sum by (le) (traefik_service_request_duration_seconds_bucket{service=~".*v2.*"}))'
-    )
+    quantile = 'histogram_quantile(0.99, sum by (le) (traefik_service_request_duration_seconds_bucket{service=~".*-svc-models-traefik-v2-.*"}))'
 
     (found,) = query(cluster, quantile)
 
