@@ -198,12 +198,13 @@ def _mend_parts(gate: Manifest, names: Sequence[str], picks: random.Random) -> N
 
 
 def _mend_limits(gate: Mapping[str, Any]) -> None:
-    for limits in (gate.get("errorRate") or {}, gate.get("latency") or {}, gate.get("ratio") or {}):
+    for kind in ("errorRate", "latency", "ratio", "timeToFirstToken", "interTokenLatency", "queueTime"):
+        limits = gate.get(kind) or {}
         increase = limits.get("maxIncrease")
         if increase is None or float(limits.get("detect", "999x")[:-1]) <= 1 + float(increase[:-1]) / 100:
             limits.pop("detect", None)
-    if latency := gate.get("latency"):
-        latency["threshold"] = latency["threshold"] if any(c in latency["threshold"] for c in "123456789") else "1ms"
+        if "threshold" in limits and not any(c in limits["threshold"] for c in "123456789"):
+            limits["threshold"] = "1ms"
     if (drift := gate.get("drift")) and float(drift.get("max", "1")) <= 0:
         drift["max"] = "0.1"
     if value := gate.get("value"):
