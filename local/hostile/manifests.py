@@ -198,13 +198,13 @@ def _mend_parts(gate: Manifest, names: Sequence[str], picks: random.Random) -> N
 
 
 def _mend_limits(gate: Mapping[str, Any]) -> None:
-    times = [gate[kind] for kind in ("latency", "timeToFirstToken", "interTokenLatency", "queueTime") if gate.get(kind)]
-    for limits in (gate.get("errorRate") or {}, gate.get("ratio") or {}, *times):
+    for kind in ("errorRate", "latency", "ratio", "timeToFirstToken", "interTokenLatency", "queueTime"):
+        limits = gate.get(kind) or {}
         increase = limits.get("maxIncrease")
         if increase is None or float(limits.get("detect", "999x")[:-1]) <= 1 + float(increase[:-1]) / 100:
             limits.pop("detect", None)
-    for one in times:
-        one["threshold"] = one["threshold"] if any(c in one["threshold"] for c in "123456789") else "1ms"
+        if "threshold" in limits and not any(c in limits["threshold"] for c in "123456789"):
+            limits["threshold"] = "1ms"
     if (drift := gate.get("drift")) and float(drift.get("max", "1")) <= 0:
         drift["max"] = "0.1"
     if value := gate.get("value"):

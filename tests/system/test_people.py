@@ -132,15 +132,17 @@ def test_row_17_of_a_thousand_edits_that_race_the_operators_own_writes_none_is_l
 
 def test_a_step_is_advanced_and_the_next_stage_approved_with_the_commands_that_status_says(scene: Scene):
     canary = {"name": "canary", "canary": {"weights": [50]}, "minDuration": "1h"}
-    full = {**STAGES[-1], "approval": {"required": 1, "groups": ["sre"], "separationOfDuties": True}}
+    full = {**STAGES[-1], "approval": {"required": 1, "groups": ["system:masters"], "separationOfDuties": True}}
     scene.apply(scene.rollout(traffic=scene.route_by_leaf(), stages=[canary, full]))
     scene.load()
     scene.until_step("canary")
 
-    scene.ask(advance={"reason": "seen enough", "requestedBy": "ada"})
+    scene.ask(advance={"reason": "seen enough", "requestedBy": "admin"})
     held = scene.until_condition("Held", "True", "ApprovalNeeded")
     typed = condition(held, "Held")[2].partition("kubectl ")[2]
-    typed = typed.replace("YOUR-USER-NAME", "eve").replace("YOUR-GROUP", "sre").replace("WHY", "it is good")
+    typed = (
+        typed.replace("YOUR-USER-NAME", "admin").replace("YOUR-GROUP", "system:masters").replace("WHY", "it is good")
+    )
     scene.cluster.kubectl(*shlex.split(typed))
     status = scene.until_phase("Promoted")
 
@@ -149,7 +151,7 @@ def test_a_step_is_advanced_and_the_next_stage_approved_with_the_commands_that_s
         "counts for stage full",
     ]
     (approval,) = status["attempt"]["approvals"]
-    assert (approval["requestedBy"], approval["group"], approval["independent"]) == ("eve", "sre", True)
+    assert (approval["requestedBy"], approval["group"], approval["independent"]) == ("admin", "system:masters", True)
 
 
 def test_an_administrators_config_map_freezes_while_it_is_there(scene: Scene):

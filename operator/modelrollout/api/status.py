@@ -19,6 +19,7 @@ Count = Annotated[int, Field(ge=0)]
 UserName = Annotated[str, Field(max_length=512)]
 """As the API server has it: of a ServiceAccount it has up to 339 characters."""
 MAX_COMMANDS = 20
+MAX_CUTS = 5
 MAX_OVERRIDES = 10
 MAX_APPROVALS = 15
 MAX_MESSAGES = 5
@@ -263,7 +264,7 @@ class GateStatus(Model):
     unknown_since: Time | None = Field(None, description="Since when it has had no usable metrics.")
     cuts: list[Tally] = Field(
         [],
-        max_length=MAX_WEIGHTS,
+        max_length=MAX_CUTS,
         description="Counts at which the candidate's share of the requests had drifted: before and after are compared apart.",
     )
     earlier: list[Tally] = Field(
@@ -429,7 +430,7 @@ class ModelRolloutStatus(Model):
     gates: Word | None = Field(None, description="Gates that pass of all, for printing.")
     conditions: list[Condition] = Field(
         [],
-        max_length=16,
+        max_length=10,
         description="The contract for machines.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

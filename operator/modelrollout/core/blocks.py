@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from modelrollout.api.status import GateStatus, Tally
+from modelrollout.api.status import MAX_CUTS, GateStatus, Tally
 from modelrollout.core.stats import Counts, Pair
 
 LARGEST_DRIFT = 0.2
@@ -28,7 +28,9 @@ def cuts_after(known: GateStatus | None, written: Tally | None, now: Tally, earl
     depends on requests alone, never on which of them were bad: that would be choosing the data.
     """
     cuts = tuple(known.cuts) if known else ()
-    if known is None or known.tally is None or written is None or earlier + len(cuts) >= MOST_SPANS:
+    if known is None or known.tally is None or written is None:
+        return cuts
+    if len(cuts) >= MAX_CUTS or earlier + len(cuts) >= MOST_SPANS:
         return cuts
     last = cuts[-1] if cuts else _NOTHING
     if written.total < last.total or not _has_drifted(_span(last, written), _span(written, now)):
