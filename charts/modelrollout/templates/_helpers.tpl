@@ -199,7 +199,7 @@ matchResources:
 {{- end }}
 {{- with .Values.freeze.configMap }}
 - name: MODELROLLOUT_FREEZE_CONFIG_MAP
-  value: {{ . | quote }}
+  value: {{ printf "%s/%s" $.Release.Namespace . | quote }}
 {{- end }}
 {{- with $settings.minInterval }}
 - name: MODELROLLOUT_MIN_INTERVAL

@@ -19,7 +19,7 @@ Count = Annotated[int, Field(ge=0)]
 UserName = Annotated[str, Field(max_length=512)]
 """As the API server has it: of a ServiceAccount it has up to 339 characters."""
 MAX_COMMANDS = 20
-MAX_CUTS = 5
+MAX_CUTS, MAX_SPANS = 5, MAX_WEIGHTS + 10
 MAX_OVERRIDES = 10
 MAX_APPROVALS = 15
 MAX_MESSAGES = 5
@@ -269,7 +269,7 @@ class GateStatus(Model):
     )
     earlier: list[Tally] = Field(
         [],
-        max_length=2 * MAX_WEIGHTS,
+        max_length=MAX_SPANS,
         description="Counts of the stage's earlier steps: evidence against is never forgotten.",
     )
 
