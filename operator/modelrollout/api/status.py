@@ -18,8 +18,8 @@ Sentence = Annotated[str, Field(max_length=1024)]
 Count = Annotated[int, Field(ge=0)]
 UserName = Annotated[str, Field(max_length=512)]
 """As the API server has it: of a ServiceAccount it has up to 339 characters."""
-MAX_COMMANDS = 20
-MAX_CUTS, MAX_SPANS = 5, MAX_WEIGHTS + 10
+MAX_COMMANDS = 15
+MAX_CUTS, MAX_SPANS = 5, MAX_WEIGHTS + 5
 MAX_OVERRIDES = 10
 MAX_APPROVALS = 15
 MAX_MESSAGES = 5

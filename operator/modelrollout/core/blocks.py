@@ -15,7 +15,7 @@ LARGEST_DRIFT = 0.2
 """Of the candidate's share, relative; beyond it the step is cut."""
 SURE = 4.0
 """Standard errors that a drift must have: so far off is chance once in ten thousand looks."""
-MOST_SPANS = 10
+MOST_SPANS = 5
 """Of one stage, cuts and earlier steps together, after which no step is cut any more: status has no room for more."""
 
 _NOTHING = Tally(total=0, bad=0)
