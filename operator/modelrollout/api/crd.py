@@ -136,37 +136,29 @@ def _schema() -> Schema:
     # Without it an object that nobody has looked at counts as done (kstatus: no status, no complaint), and an
     # on-call patch of status.control has nothing to merge into.
     status["default"] = {"observedGeneration": -1}
-    return {
-        "type": "object",
-        "description": _DESCRIPTION,
-        "required": ["spec"],
-        "properties": {
-            "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}."},
-            "kind": {"type": "string", "description": f"{KIND}."},
-            "metadata": {"type": "object"},
-            "spec": structural_schema(ModelRolloutSpec),
-            "status": status,
-        },
-        **rules(NAME_RULE),
-    }
+    return _object_schema(KIND, _DESCRIPTION, structural_schema(ModelRolloutSpec), status, NAME_RULE)
 
 
 def _record_schema() -> Schema:
     status = structural_schema(RecordStatus)
     # A segment is added to the end of a list, which has to be there.
     status["default"] = {"segments": []}
+    return _object_schema(RECORD_KIND, _RECORD_DESCRIPTION, structural_schema(RecordSpec), status, STATUS_STAYS_RULE)
+
+
+def _object_schema(kind: str, description: str, spec: Schema, status: Schema, rule: Schema) -> Schema:
     return {
         "type": "object",
-        "description": _RECORD_DESCRIPTION,
+        "description": description,
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}."},
-            "kind": {"type": "string", "description": f"{RECORD_KIND}."},
+            "kind": {"type": "string", "description": f"{kind}."},
             "metadata": {"type": "object"},
-            "spec": structural_schema(RecordSpec),
+            "spec": spec,
             "status": status,
         },
-        **rules(STATUS_STAYS_RULE),
+        **rules(rule),
     }
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import structlog
 
-from modelrollout.api.rollout import Owner
 from modelrollout.core.events import Event, owned
 from modelrollout.core.projection import Decision, RouteWrite
 from modelrollout.core.rollout import Rollout
@@ -57,10 +56,7 @@ class Applier:
                 if refused is None:
                     self._outbox.tell(stored.head, decision.events)
                 if isinstance(error, Refused):
-                    self._outbox.tell(
-                        stored.head,
-                        (owned(Event("Warning", "RouteRefused", "Write", str(error)), _owner(stored.rollout)),),
-                    )
+                    self._warn(stored, "RouteRefused", str(error))
                 raise
         if refused:
             raise refused
@@ -83,25 +79,28 @@ class Applier:
                     f"the API server dropped status.{lost}: its CRD is older than this operator. Apply the CRDs that came"
                     " with it; until then no traffic moves but by a rollback"
                 )
-                self._outbox.tell(
-                    stored.head, (owned(Event("Warning", "StatusPruned", "Write", sentence), _owner(rollout)),)
-                )
+                self._warn(stored, "StatusPruned", sentence)
                 raise Refused(sentence)
 
     async def _write_route(self, write: RouteWrite) -> Route:
         driver = self._drivers.of(write.place.traffic)
         guard = write.guard
-        for _ in range(CONFLICTS_ALLOWED - 1 if write.outranks else 0):
+        tries = CONFLICTS_ALLOWED if write.outranks else 1
+        while True:
+            tries -= 1
             try:
                 route = await driver.write(write.place, write.shares, guard, write.way_back)
             except Conflict:
+                if not tries:
+                    raise
                 guard = await self._guard_now(write)
             else:
                 _log(write)
                 return route
-        route = await driver.write(write.place, write.shares, guard, write.way_back)
-        _log(write)
-        return route
+
+    def _warn(self, stored: Stored, reason: str, sentence: str) -> None:
+        owner = stored.rollout.spec.owner if stored.rollout.spec else None
+        self._outbox.tell(stored.head, (owned(Event("Warning", reason, "Write", sentence), owner),))
 
     async def _guard_now(self, write: RouteWrite) -> str | None:
         match await self._drivers.of(write.place.traffic).read(write.place, live=True):
@@ -111,10 +110,6 @@ class Applier:
                 return guard
             case _:
                 return None
-
-
-def _owner(rollout: Rollout) -> Owner | None:
-    return rollout.spec.owner if rollout.spec else None
 
 
 def status_patch(stored: dict[str, Any], rollout: Rollout, new: dict[str, Any]) -> dict[str, Any]:
