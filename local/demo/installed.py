@@ -10,6 +10,7 @@ import yaml
 
 from local.cluster import LocalCluster
 from local.demo.manifest import NAMESPACE
+from local.pods import environment_of
 from local.process import Process, wait_until
 
 _TOP = Path(__file__).parents[2]
@@ -48,7 +49,7 @@ def install(cluster: LocalCluster) -> Installed:
     cluster.apply([one for one in objects if one not in definitions and one is not deployment])
     names = [f"crd/{one['metadata']['name']}" for one in definitions]
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
-    process = _start(cluster, deployment["spec"]["template"]["spec"])
+    process = _start(cluster, deployment["spec"]["template"]["spec"], objects)
     url = f"http://{_ADDRESS}"
     wait_until(lambda: urlopen(f"{url}/readyz", timeout=2), "the operator is ready", process=process)
     token = cluster.token(NAMESPACE, _ON_CALL, _DAY_SECONDS)
@@ -74,10 +75,10 @@ def _render(cluster: LocalCluster) -> list[dict[str, Any]]:
     return [document for document in yaml.safe_load_all(text) if document]
 
 
-def _start(cluster: LocalCluster, pod: dict[str, Any]) -> Process:
+def _start(cluster: LocalCluster, pod: dict[str, Any], objects: list[dict[str, Any]]) -> Process:
     kubeconfig = cluster.kubeconfig_for(cluster.token(_HOME, pod["serviceAccountName"], _DAY_SECONDS), "operator")
     container = pod["containers"][0]
-    environment = {one["name"]: one["value"] for one in container["env"]} | {
+    environment = environment_of(pod, objects, cluster.logs / "operator-files") | {
         "PYTHONPATH": str(_TOP / "operator"),
         "MODELROLLOUT_LISTEN": _ADDRESS,
     }

@@ -16,6 +16,10 @@ from local.release.lock import Locked
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "modelrollout.dev")
 _SPEC = "1.6"
 _SEE = "see its licence file"
+_OF_ITS_FILE = {
+    # Its metadata say nothing; the LICENSE in its wheel and in its repository (messense/py-promql-parser) is MIT's text.
+    "promql-parser": "MIT",
+}
 
 
 class NotInstalled(Exception):
@@ -51,7 +55,7 @@ def licence_of(package: Distribution) -> str:
     written = _field(package, "License")
     if written and "\n" not in written:
         return written
-    return ", ".join(classified) or _SEE
+    return ", ".join(classified) or _OF_ITS_FILE.get(package.name, _SEE)
 
 
 def _field(package: Distribution, name: str) -> str:
@@ -103,7 +107,7 @@ def _component(kind: str, name: str, version: str, *, licences: list[dict[str, A
 
 
 def _licences(package: Distribution) -> list[dict[str, Any]]:
-    if expression := _field(package, "License-Expression"):
+    if expression := _field(package, "License-Expression") or _OF_ITS_FILE.get(package.name, ""):
         return [{"expression": expression}]
     return [{"license": {"name": licence_of(package)}}]
 

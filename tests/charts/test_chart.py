@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from modelrollout.metrics.config import SourceConfig
 from modelrollout.wiring.settings import Settings
 from pydantic_settings import CliApp
 
 from local.cluster import CommandFailed, LocalCluster
+from local.pods import environment_of
 from tests.support.chart import CHART, Values, install_crds, render
 
 pytestmark = pytest.mark.cluster
@@ -24,8 +27,15 @@ EVERYTHING: Values = {
             "url": "https://mimir.example.com/prometheus",
             "bearerTokenFile": "/etc/modelrollout/token",
             "caFile": "/etc/modelrollout/ca.crt",
+            "clientCertificate": {"certFile": "/etc/modelrollout/tls.crt", "keyFile": "/etc/modelrollout/tls.key"},
+            "headers": {"X-Scope-OrgID": "team-a|team-b", "X-Api-Key": {"file": "/etc/modelrollout/key"}},
             "namespaceLabel": "namespace",
+            "enforceNamespace": True,
             "timeout": "3s",
+        },
+        "team-b": {
+            "url": "https://thanos.example.com",
+            "basicAuth": {"username": "rollouts", "passwordFile": "/etc/modelrollout/password"},
         },
     },
     "webhooks": {
@@ -128,18 +138,38 @@ def test_the_api_server_takes_every_object_as_it_stands(cluster: LocalCluster, v
     ],
 )
 def test_the_operator_reads_its_settings_as_they_were_given(
-    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, values: Values, settings: Mapping[str, object]
+    cluster: LocalCluster,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    values: Values,
+    settings: Mapping[str, object],
 ) -> None:
-    operator = container(cluster, values)
-    for variable in operator["env"]:
-        monkeypatch.setenv(variable["name"], variable["value"])
+    objects = render(cluster, values, NAMESPACE)
+    (pod,) = (one["spec"]["template"]["spec"] for one in objects if one["kind"] == "Deployment")
+    for name, value in environment_of(pod, objects, tmp_path).items():
+        monkeypatch.setenv(name, value)
 
-    read = CliApp.run(Settings, cli_args=operator.get("args", []))
+    read = CliApp.run(Settings, cli_args=pod["containers"][0].get("args", []))
 
     assert {name: getattr(read, name) for name in settings} == settings
-    assert {name: source.url for name, source in read.metrics_sources.items()} == {
-        name: source["url"] for name, source in values.get("metricsSources", {}).items()
+    assert read.metrics_sources == {
+        name: SourceConfig.model_validate(source) for name, source in values.get("metricsSources", {}).items()
     }
+
+
+def test_other_metrics_sources_start_the_operator_anew_and_lie_where_it_cannot_write(cluster: LocalCluster) -> None:
+    pods = [
+        deployment(cluster, {"metricsSources": {"default": {"url": url}}})["spec"]["template"]
+        for url in ("http://a", "http://b")
+    ]
+
+    before, after = (pod["metadata"]["annotations"] for pod in pods)
+    (mount,) = (
+        one for one in pods[0]["spec"]["containers"][0]["volumeMounts"] if one["mountPath"].endswith("-settings")
+    )
+    assert before.keys() == after.keys()
+    assert before != after
+    assert mount["readOnly"] is True
 
 
 def test_one_operator_runs_at_a_time_under_its_own_account(cluster: LocalCluster) -> None:
@@ -182,6 +212,30 @@ def test_the_pod_meets_the_restricted_standard(cluster: LocalCluster) -> None:
             {"metricsSources": {"default": {"url": "http://user:secret@prometheus"}}}, id="a password in a URL"
         ),
         pytest.param({"metricsSources": {"default": {}}}, id="a source without address"),
+        pytest.param(
+            {"metricsSources": {"default": {"url": "http://a", "basicAuth": {"username": "a", "password": "b"}}}},
+            id="a password",
+        ),
+        pytest.param(
+            {"metricsSources": {"default": {"url": "http://a", "basicAuth": {"passwordFile": "/b"}}}},
+            id="a password without user",
+        ),
+        pytest.param(
+            {
+                "metricsSources": {
+                    "default": {
+                        "url": "http://a",
+                        "bearerTokenFile": "/a",
+                        "basicAuth": {"username": "a", "passwordFile": "/b"},
+                    }
+                }
+            },
+            id="a token and a password",
+        ),
+        pytest.param(
+            {"metricsSources": {"default": {"url": "http://a", "headers": {"Authorization": "Bearer x"}}}},
+            id="a token as a header",
+        ),
         pytest.param({"webhooks": {"https://judge": {}}}, id="a judge's address where its host is asked for"),
         pytest.param({"settings": {"minInterval": "10"}}, id="a duration without unit"),
         pytest.param({"image": {"repository": "x", "digest": "latest"}}, id="a digest that is none"),

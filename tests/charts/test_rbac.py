@@ -168,7 +168,8 @@ def test_nobody_is_given_wildcards_secrets_or_a_way_to_more_rights(cluster: Loca
         ("ClusterRole", "modelrollout-editor", None)
     ]
     assert [one for one in subjects if one["name"] not in {"modelrollout", "oncall"}] == []
-    assert {one["kind"] for one in objects}.isdisjoint({"Secret", "ConfigMap", "ValidatingWebhookConfiguration"})
+    assert {one["kind"] for one in objects}.isdisjoint({"Secret", "ValidatingWebhookConfiguration"})
+    assert {one["metadata"]["name"] for one in objects if one["kind"] == "ConfigMap"} <= {"modelrollout-settings"}
 
 
 class Question(NamedTuple):

@@ -13,6 +13,7 @@ import yaml
 
 from local.api import Api
 from local.cluster import LocalCluster
+from local.pods import environment_of
 from local.process import Process
 from tests.support.chart import CHART, TOP, install_crds
 from tests.support.scene import STAGES, Scene
@@ -69,7 +70,8 @@ class Release:
         cluster = self._scene.cluster
         token = cluster.token(self._name, pod["serviceAccountName"])
         kubeconfig = cluster.kubeconfig_for(token, f"operator-{self._name}")
-        environment = {one["name"]: one["value"] for one in container["env"]} | {
+        maps = json.loads(cluster.kubectl("get", "configmap", "-n", self._name, "-o", "json"))["items"]
+        environment = environment_of(pod, maps, cluster.logs / f"files-{self._name}") | {
             "PYTHONPATH": str(TOP / "operator"),
             "MODELROLLOUT_LISTEN": "127.0.0.1:0",
         }

@@ -73,6 +73,17 @@ def test_every_package_has_a_known_licence_and_its_text(packages: list[Locked]):
     assert [one.name for one in packages if f"\n{one.name} {one.version}: " not in text] == []
 
 
+def test_a_licence_that_only_its_text_names_is_the_one_of_that_text(packages: list[Locked]):
+    (parser,) = (one for one in bill(packages)["components"] if one["name"] == "promql-parser")
+    text = installed([one for one in packages if one.name == "promql-parser"])["promql-parser"].read_text(
+        "licenses/LICENSE"
+    )
+
+    assert parser["licenses"] == [{"expression": "MIT"}]
+    assert text is not None
+    assert text.startswith("The MIT License (MIT)")
+
+
 def test_no_licence_is_guessed_of_a_package_of_another_version():
     other = Locked(name="kopf", version="0.1", text="", wanted_by=frozenset())
 

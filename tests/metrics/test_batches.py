@@ -12,6 +12,7 @@ from modelrollout.metrics.batches import MOST_QUERIES, REFUSALS, Answer, Batches
 from modelrollout.metrics.config import SourceConfig
 from modelrollout.metrics.prometheus import PrometheusSource
 from modelrollout.metrics.queries import PromQL
+from modelrollout.metrics.tenancy import Confined
 
 from tests.metrics.conftest import Calls
 from tests.metrics.scripted import Say, Scripted, vector
@@ -30,8 +31,8 @@ async def batches(scripted: Scripted, calls: Calls) -> AsyncIterator[Batches]:
     await source.close()
 
 
-def sums(*names: str) -> list[PromQL]:
-    return [PromQL(f"sum({name})") for name in names]
+def sums(*names: str) -> list[Confined]:
+    return [Confined(PromQL(f"sum({name})")) for name in names]
 
 
 def is_said_to(scripted: Scripted, **texts: str) -> None:
@@ -203,7 +204,7 @@ async def test_closing_ends_every_wait(batches: Batches, scripted: Scripted) -> 
 
 
 async def test_queries_too_long_for_an_address_travel_as_a_form(batches: Batches, scripted: Scripted) -> None:
-    long = PromQL(f'sum(a{{b="{"x" * 5000}"}})')
+    long = Confined(PromQL(f'sum(a{{b="{"x" * 5000}"}})'))
 
     assert texts_of([await batches.ask_alone(long, AT)]) == ["300"]
 

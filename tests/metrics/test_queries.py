@@ -38,13 +38,15 @@ def selectors_in(query: str) -> list[Any]:
                 found.append(matrix.vector_selector)
             case promql_parser.Call() as call:
                 todo += call.args
-            case promql_parser.AggregateExpr() | promql_parser.ParenExpr() as outer:
+            case promql_parser.AggregateExpr() as aggregate:
+                todo += [aggregate.expr, *([aggregate.param] if aggregate.param else [])]
+            case promql_parser.ParenExpr() | promql_parser.UnaryExpr() as outer:
                 todo.append(outer.expr)
             case promql_parser.SubqueryExpr() as inner:
                 todo.append(inner.expr)
             case promql_parser.BinaryExpr() as binary:
                 todo += [binary.lhs, binary.rhs]
-            case promql_parser.NumberLiteral():
+            case promql_parser.NumberLiteral() | promql_parser.StringLiteral():
                 pass
             case other:
                 pytest.fail(f"unexpected part: {other!r}")

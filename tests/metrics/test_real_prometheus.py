@@ -30,6 +30,7 @@ from modelrollout.metrics.config import SourceConfig
 from modelrollout.metrics.prometheus import PrometheusSource
 from modelrollout.metrics.queries import Matcher, PromQL, Selector
 from modelrollout.metrics.sources import Sources
+from modelrollout.metrics.tenancy import Confined
 
 from local.cluster import LocalCluster
 from local.process import wait_until
@@ -329,7 +330,7 @@ async def test_a_query_in_a_batch_has_the_answer_that_it_has_alone(
     batches = Batches(prometheus, threads=4, time_limit=timedelta(seconds=5))
     at = datetime.fromtimestamp(end, UTC)
 
-    together = await batches.ask("models/fraud", asked, at)
+    together = await batches.ask("models/fraud", list(map(Confined, asked)), at)
     requests = len(calls)
     alone = [await prometheus.ask(query, at) for query in asked]
 
@@ -351,8 +352,10 @@ async def test_a_batch_that_a_real_prometheus_refuses_or_warns_of_is_answered_qu
     query = PromQL(odd.replace("J", test_name))
 
     good, bad = await asyncio.gather(
-        batches.ask("models/good", [PromQL(f'sum(gauge{{test="{test_name}"}})'), PromQL("vector(2)")], at),
-        batches.ask("models/bad", [query], at),
+        batches.ask(
+            "models/good", [Confined(PromQL(f'sum(gauge{{test="{test_name}"}})')), Confined(PromQL("vector(2)"))], at
+        ),
+        batches.ask("models/bad", [Confined(query)], at),
     )
 
     assert [sample.text for answer in good if isinstance(answer, Found) for sample in answer.samples] == ["0.25", "2"]

@@ -42,6 +42,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $ports | uniq | toJson -}}
 {{- end -}}
 
+{{/* Where the ConfigMap with the settings that are files is mounted, and what it is called. */}}
+{{- define "modelrollout.settingsPath" -}}
+/etc/modelrollout-settings
+{{- end -}}
+
+{{- define "modelrollout.settingsFiles" -}}
+{{- include "modelrollout.name" . }}-settings
+{{- end -}}
+
 {{/* What the operator reads and writes in a namespace that it watches. */}}
 {{- define "modelrollout.rules" -}}
 - apiGroups: [modelrollout.dev]
@@ -179,8 +188,10 @@ matchResources:
 {{- $settings := .Values.settings -}}
 - name: MODELROLLOUT_NAMESPACES
   value: {{ .Values.namespaces | toJson | quote }}
-- name: MODELROLLOUT_METRICS_SOURCES
-  value: {{ .Values.metricsSources | toJson | quote }}
+{{- if .Values.metricsSources }}
+- name: MODELROLLOUT_METRICS_SOURCES_FILE
+  value: {{ include "modelrollout.settingsPath" . }}/metrics-sources.json
+{{- end }}
 - name: MODELROLLOUT_WEBHOOKS
   value: {{ .Values.webhooks | toJson | quote }}
 - name: MODELROLLOUT_GATEWAY_MIRROR

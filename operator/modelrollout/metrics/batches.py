@@ -15,6 +15,7 @@ from modelrollout.core.evidence import NoData, Unknown
 from modelrollout.metrics.answers import Found, Sample
 from modelrollout.metrics.prometheus import PrometheusSource
 from modelrollout.metrics.queries import PART, PromQL, side_by_side
+from modelrollout.metrics.tenancy import Confined
 
 LONGEST_WAIT = 0.03
 """Seconds that a query waits for others: 33 requests a second at most for each moment asked about, unless batches are full."""
@@ -35,7 +36,7 @@ _log = structlog.get_logger()
 @dataclass(slots=True)
 class _Inquiry:
     asker: str
-    queries: Sequence[PromQL]
+    queries: Sequence[Confined]
     answered: asyncio.Future[list[Answer]]
 
 
@@ -75,7 +76,7 @@ class Batches:
         self._last_success = 0.0
         self._alone = asyncio.Semaphore(max(1, threads // 2))
 
-    async def ask(self, asker: str, queries: Sequence[PromQL], at: datetime) -> list[Answer]:
+    async def ask(self, asker: str, queries: Sequence[Confined], at: datetime) -> list[Answer]:
         """Return the answers to instant queries evaluated `at` a time, in their order.
 
         Each query must be one that `side_by_side` takes.
@@ -89,7 +90,7 @@ class Batches:
             self._send(batch)
         return await inquiry.answered
 
-    async def ask_alone(self, query: PromQL, at: datetime | None = None) -> Answer:
+    async def ask_alone(self, query: Confined, at: datetime | None = None) -> Answer:
         """Return the answer to a query that shares its request with none: a user's own, or one of another kind."""
         async with self._alone:
             return await self._source.ask(query, at)
@@ -160,8 +161,8 @@ class Batches:
                 self._none_until = self._now() + NO_BATCHES
                 _log.warning("source takes single queries only, no batches", source=self._source.name)
 
-    async def _ask_each(self, asker: str, queries: Sequence[PromQL], at: datetime) -> list[Answer]:
-        async def ask(query: PromQL) -> Answer:
+    async def _ask_each(self, asker: str, queries: Sequence[Confined], at: datetime) -> list[Answer]:
+        async def ask(query: Confined) -> Answer:
             async with self._alone:
                 began = self._now()
                 answer = await self._source.ask(query, at)

@@ -15,6 +15,7 @@ from modelrollout.metrics.batches import Batches
 from modelrollout.metrics.presets import Histogram, Signals, times_of
 from modelrollout.metrics.queries import Counter, Events, PromQL, Selector
 from modelrollout.metrics.servers.exports import Lacks
+from modelrollout.metrics.tenancy import Tenancy
 
 _MOST_EVENTS = 1e15
 _LONGEST_SELECTOR = 400
@@ -29,20 +30,25 @@ class Ask(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at one window of one source, by one asker. `asked` collects the queries, in their order."""
+    """One look at one window of one source, by one asker. `asked` collects the queries as they leave, in their order.
+
+    No query of a gate's reaches a source but through here, where each is kept to the asker's namespace if it has to be.
+
+    Raises (each method): ValueError: a query cannot be kept to the namespace.
+    """
 
     name: str
     source: Batches
     asker: str
+    namespace: str
+    tenancy: Tenancy
     until: datetime
     window: timedelta
     asked: list[PromQL] = field(default_factory=list)
 
     async def numbers(self, asks: Sequence[Ask]) -> list[float | NoData]:
         """Return the numbers at the window's end, all asked for at once."""
-        queries = [ask.query for ask in asks]
-        self.asked.extend(queries)
-        found = await self.source.ask(self.asker, queries, self.until)
+        found = await self.many([ask.query for ask in asks])
         return [
             answer if isinstance(answer, NoData) else number_of(answer, self.name, what=ask.what)
             for ask, answer in zip(asks, found, strict=True)
@@ -50,8 +56,16 @@ class Look:
 
     async def many(self, asked: Sequence[PromQL]) -> list[Found | NoData]:
         """Return all series of each query at the window's end, all asked for at once."""
-        self.asked.extend(asked)
-        return await self.source.ask(self.asker, asked, self.until)
+        confined = [self.tenancy.confine(query, self.namespace) for query in asked]
+        self.asked.extend(confined)
+        return await self.source.ask(self.asker, confined, self.until)
+
+    async def alone(self, asked: PromQL, *, noted: bool = True) -> Found | NoData:
+        """Return all series of a query that shares its request with none; `noted` if it stands for what was asked."""
+        confined = self.tenancy.confine(asked, self.namespace)
+        if noted:
+            self.asked.append(confined)
+        return await self.source.ask_alone(confined, self.until)
 
     def events(self, selector: Events, what: str) -> Ask:
         """Return how to ask for the events that the counters had in the window."""

@@ -7,19 +7,18 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import requests
 import urllib3
 from prometheus_api_client import PrometheusConnect
 from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 from urllib3.util import Retry
 
 from modelrollout.core.evidence import NoData, Unknown
 from modelrollout.metrics.answers import Found, Reply, parse_reply
 from modelrollout.metrics.config import SourceConfig
+from modelrollout.metrics.credentials import Certificate, CredentialError, Credentials
 from modelrollout.metrics.queries import PromQL
 
 LARGEST_BODY = 1024 * 1024
@@ -45,7 +44,7 @@ class PrometheusSource:
             url=config.url,
             session=self._transport,
             timeout=self._seconds,
-            auth=_Bearer(config.bearer_token_file) if config.bearer_token_file else None,
+            auth=Credentials(config),
         )
         self._threads = ThreadPoolExecutor(config.concurrency, thread_name_prefix=f"metrics-{name}")
 
@@ -74,7 +73,7 @@ class PrometheusSource:
             parameters["time"] = f"{at.timestamp():.3f}"
         try:
             reply = self._client.custom_query(query, parameters)
-        except (_TokenError, _BodyError) as error:
+        except (CredentialError, _BodyError) as error:
             return NoData(error.reason, f"source {self.name}: {error}")
         except (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
             return NoData(Unknown.TIMED_OUT, f"source {self.name} did not answer within {self._seconds:g} s")
@@ -89,17 +88,19 @@ class _Transport:
     `verify`, `cert` and the arguments of `request` are those that the client uses.
     """
 
-    cert = None
-
     def __init__(self, config: SourceConfig) -> None:
         self.verify: bool | str = str(config.ca_file) if config.ca_file else True
+        self._certificate = Certificate(config.client_certificate) if config.client_certificate else None
+        self.cert = self._certificate.files if self._certificate else None
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy, no netrc, no CA bundle from the environment
         self._session.headers["Accept-Encoding"] = "identity"  # a small body cannot unpack to a large one
         # read=False makes a read time-out come out as one, not as a spent retry. Retry(0): the engine's next look is the retry; urllib3's would sleep as long as a server asks for.
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=config.concurrency, max_retries=Retry(0, read=False))
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        self._adapter = HTTPAdapter(
+            pool_connections=1, pool_maxsize=config.concurrency, max_retries=Retry(0, read=False)
+        )
+        self._session.mount("http://", self._adapter)
+        self._session.mount("https://", self._adapter)
 
     def mount(self, prefix: str, adapter: HTTPAdapter) -> None:
         """Leave things as they are: the client would put its own adapter, with retries, before ours."""
@@ -109,6 +110,8 @@ class _Transport:
         if len(arguments["params"]["query"]) > LONGEST_IN_ADDRESS:
             method, arguments["data"] = "POST", arguments.pop("params")
         deadline = time.monotonic() + timeout
+        if self._certificate and self._certificate.has_changed():
+            self._adapter.poolmanager.clear()  # Connections that were made with the old one; those in use end by themselves.
         with self._session.request(
             method, url, timeout=timeout, stream=True, allow_redirects=False, **arguments
         ) as response:
@@ -158,30 +161,12 @@ class _BodyError(Exception):
     reason = Unknown.MALFORMED
 
 
-class _TokenError(Exception):
-    reason = Unknown.REFUSED
-
-
-class _Bearer(AuthBase):
-    """Puts a token on each request, read anew: projected tokens change on disk within the hour."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        try:
-            token = self._file.read_text(encoding="ascii").strip()
-        except (OSError, ValueError):
-            raise _TokenError("its bearer token file cannot be read: the administrator has to mend it") from None
-        if not token or not token.isprintable() or " " in token:
-            raise _TokenError("its bearer token file holds no token: the administrator has to mend it")
-        request.headers["Authorization"] = f"Bearer {token}"
-        return request
-
-
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (ssl.SSLCertVerificationError, "its TLS certificate is not trusted; check caFile and the name in the address"),
-    (ssl.SSLError, "TLS fails; check that its address begins with the right one of http and https"),
+    (
+        ssl.SSLError,
+        "TLS fails; check that its address begins with the right one of http and https, and clientCertificate",
+    ),
     (socket.gaierror, "its name does not resolve"),
     (urllib3.exceptions.NameResolutionError, "its name does not resolve"),
     (ConnectionRefusedError, "connection refused"),

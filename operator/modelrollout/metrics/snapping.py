@@ -49,7 +49,7 @@ class Bounds:
 
 
 async def _bounds(look: Look, histogram: Histogram) -> set[timedelta] | NoData:
-    found = await look.source.ask_alone(queries.bounds(histogram.selector, look.window), look.until)
+    found = await look.alone(queries.bounds(histogram.selector, look.window), noted=False)
     if isinstance(found, NoData):
         return found
     return {bound for sample in found.samples if (bound := _bound(sample.labels.get("le", ""), histogram))}

@@ -10,7 +10,7 @@ import structlog
 
 from modelrollout.api.fields import render_duration
 from modelrollout.api.gates import Gate, Latency, Value
-from modelrollout.api.metrics import Metrics
+from modelrollout.api.metrics import CustomMetrics, Metrics, Series
 from modelrollout.core.evidence import (
     Answer,
     Asked,
@@ -41,6 +41,7 @@ from modelrollout.metrics.prometheus import OnCall, PrometheusSource
 from modelrollout.metrics.ratios import ratio_of
 from modelrollout.metrics.servers.exports import Lacks
 from modelrollout.metrics.snapping import Bounds
+from modelrollout.metrics.tenancy import Tenancy
 from modelrollout.metrics.webhooks import WebhookConfig, Webhooks
 
 _ANY_TRACK = Track("default", "HTTPRoute", "any", "any", 80, "any")
@@ -65,6 +66,7 @@ class Sources:
         self._webhooks = Webhooks(webhooks)
         self._configs = dict(configs)
         self._sources = {name: connect(name, config, on_call) for name, config in configs.items()}
+        self._tenancies = {name: Tenancy(config) for name, config in configs.items()}
         self._bounds = Bounds()
         self._watches = {name: SourceClock(source, clock) for name, source in self._sources.items()}
         self._batches = {
@@ -89,7 +91,9 @@ class Sources:
         if problem := undivided(metrics, config.namespace_label):
             return Blocked("VersionsNotToldApart", f"spec.metrics cannot be asked for: {problem}.")
         problems = (
-            _missing(gate, metrics, signals, config) or _unasked(gate, metrics, config) or self._unheard(gate)
+            _missing(gate, metrics, signals, config)
+            or _unasked(gate, metrics, config, self._tenancies[metrics.source])
+            or self._unheard(gate)
             for gate in gates
         )
         return next((problem for problem in problems if problem is not None), None)
@@ -198,7 +202,9 @@ class Sources:
 
     def _look(self, name: str, candidate: Track, until: datetime, window: timedelta) -> Look:
         asker = f"{candidate.namespace}/{candidate.route_name}"
-        return Look(name, self._batches[name], asker, until, window)
+        return Look(
+            name, self._batches[name], asker, candidate.namespace, self._tenancies[name], until=until, window=window
+        )
 
 
 def _asked(question: Question, texts: Sequence[str]) -> Asked:
@@ -227,17 +233,32 @@ def _missing(gate: Gate, metrics: Metrics, signals: Signals, config: SourceConfi
     )
 
 
-def _unasked(gate: Gate, metrics: Metrics, config: SourceConfig) -> Blocked | None:
+def _unasked(gate: Gate, metrics: Metrics, config: SourceConfig, tenancy: Tenancy) -> Blocked | None:
     try:
+        if config.enforce_namespace:
+            tenancy.check_series(_named(gate, metrics))
         if gate.ratio is not None:
             ratio_of(gate.ratio, "candidate", metrics, _ANY_TRACK, config.namespace_label)
         if gate.drift is not None:
             histogram_of(gate.drift, metrics, _ANY_TRACK, config.namespace_label)
         if gate.value is not None:
             _check_query(gate.value)
+            tenancy.check(query_for(gate.value.query, _ANY_TRACK))
     except ValueError as error:
         return Blocked("BadMetrics", f"gate {gate.name} cannot be asked for: {error}")
     return None
+
+
+def _named(gate: Gate, metrics: Metrics) -> list[Series]:
+    """Return the series that the user names for a gate."""
+    found: list[object] = (
+        [getattr(metrics.custom, name) for name in CustomMetrics.model_fields] if metrics.custom else []
+    )
+    if gate.ratio is not None:
+        found += [gate.ratio.total, gate.ratio.bad]
+    if gate.drift is not None:
+        found.append(gate.drift.histogram)
+    return [one for one in found if isinstance(one, Series)]
 
 
 def _check_query(value: Value) -> None:
@@ -251,9 +272,7 @@ async def _measured(look: Look, question: Question, query: str) -> Measured | No
     what = f"the query of gate {question.gate.name}"
 
     async def ask(track: Track) -> float | NoData:
-        text = query_for(query, track)
-        look.asked.append(text)
-        found = await look.source.ask_alone(text, look.until)
+        found = await look.alone(query_for(query, track))
         return found if isinstance(found, NoData) else number_of(found, look.name, what=what)
 
     if question.baseline is None or not names_version(query):

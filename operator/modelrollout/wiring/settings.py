@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from modelrollout.api.fields import parse_duration
@@ -15,7 +15,11 @@ from modelrollout.metrics.webhooks import Host, WebhookConfig
 from modelrollout.routing.gateway import Mirroring
 
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+LARGEST_FILE = 1024 * 1024
 Span = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+_SOURCES = TypeAdapter(dict[str, SourceConfig])
 
 
 def _host_and_port(text: str) -> str:
@@ -32,6 +36,23 @@ def _lease_duration(span: timedelta) -> timedelta:
             " 3s lets another take over within 5 s"
         )
     return span
+
+
+def _sources_in(file: Path) -> dict[str, SourceConfig]:
+    if not file.is_file():
+        raise ValueError(
+            f"--metrics-sources-file {file} is no file: name one with the metrics sources as a JSON object"
+        )
+    try:
+        with file.open("rb") as opened:
+            return _SOURCES.validate_json(opened.read(LARGEST_FILE + 1)[:LARGEST_FILE])
+    except OSError as error:
+        raise ValueError(f"--metrics-sources-file {file} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = "".join(f".{part}" for part in first["loc"])
+        said = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"--metrics-sources-file {file}: metricsSources{place}: {said}") from None
 
 
 class LogFormat(StrEnum):
@@ -59,6 +80,9 @@ class Settings(BaseSettings):
     kubeconfig: Path | None = Field(None, description="Kubeconfig to use instead of the pod's own credentials.")
     metrics_sources: dict[str, SourceConfig] = Field(
         {}, description='Metrics sources by the name that rollouts use, as JSON: {"default": {"url": "http://…"}}.'
+    )
+    metrics_sources_file: Path | None = Field(
+        None, description="File with these sources in their place, as the same JSON; read at the start."
     )
     webhooks: dict[Host, WebhookConfig] = Field(
         {},
@@ -111,6 +135,14 @@ class Settings(BaseSettings):
         "",
         description="Name of the ValidatingAdmissionPolicy, and of its binding, that keep messages in status.control to their writers' names; no name counts as verified while it does not stand, or when empty.",
     )
+
+    @model_validator(mode="after")
+    def _sources_have_one_place(self) -> Self:
+        if self.metrics_sources_file is not None:
+            if self.metrics_sources:
+                raise ValueError("give --metrics-sources or --metrics-sources-file, one of them")
+            self.metrics_sources = _sources_in(self.metrics_sources_file)
+        return self
 
     @property
     def freeze_place(self) -> tuple[str, str] | None:
