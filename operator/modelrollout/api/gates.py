@@ -1,6 +1,7 @@
 """Gates: the conditions on metrics that a candidate has to meet."""
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -281,7 +282,7 @@ class Gate(Model):
         description="Names of the stages that this gate of spec.gates is judged in; all when left out.",
     )
 
-    @property
+    @cached_property
     def kind(self) -> Kind:
         """What the gate asks for: the one of `KINDS` that is given."""
         return next(kind for kind in self._kinds if kind is not None)

@@ -121,7 +121,7 @@ def _weigh_absolute(limit: float, what: str, tally: Tally, bench: Bench) -> Find
     now = Counts(tally.total, tally.bad)
     steps = [*bench.earlier, tally]
     phi = bench.dispersion.factor
-    against = sum(log_evidence_above(Counts(t.total, t.bad), limit, phi) for t in steps)
+    against = _evidence_against(steps, limit, phi)
     shown = (
         f"{tally.bad} of {tally.total} requests {what} ({_share(now)}), allowed is {render_share(limit)}{_bursts(phi)}"
     )
@@ -151,6 +151,16 @@ def _weigh_absolute(limit: float, what: str, tally: Tally, bench: Bench) -> Find
     needed = f"about {clean} more good requests are needed{_at_this_share(clean, missing)}"
     text = f"{shown}; odds for it {odds(in_favour)} of {odds(bench.pass_threshold)}, {needed}"
     return Finding(Verdict.UNKNOWN, Unknown.NEED_EVIDENCE, text, weighed)
+
+
+def _evidence_against(steps: Sequence[Tally], limit: float, phi: float) -> float:
+    """Return the sum of the steps' ln E; 0 for a sum below it where no step's share is above the limit.
+
+    No share above the limit fits such a step better than the limit itself, so no integral is needed to know that.
+    """
+    if all(step.bad <= limit * step.total for step in steps):
+        return 0.0
+    return sum(log_evidence_above(Counts(step.total, step.bad), limit, phi) for step in steps)
 
 
 def _at_this_share(clean: int, missing: int | None) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
+from pydantic import BaseModel
+
 from modelrollout.api.status import Attempt, Condition, GateStatus, ModelRolloutStatus, Verdict
 from modelrollout.core.case import Case
 
@@ -11,12 +13,13 @@ WORDS_KEPT = timedelta(minutes=1)
 VALUES_KEPT = timedelta(minutes=5)
 """How old the value of a query of the user's own may be: after a restart nothing but status says until when it was seen."""
 _CALLS = frozenset({"Held", "Stalled"})
+_JUDGED, _GATES = frozenset({"attempt", "conditions"}), frozenset({"gates"})
 
 
 def is_old_news(before: Case, status: ModelRolloutStatus) -> bool:
     """Whether status says nothing that the present one does not say, but for numbers that have moved a little."""
     old = before.status
-    if _without_numbers(old) != _without_numbers(status):
+    if not _say_the_same(old, status):
         return False
     gates, written = _gates(status), _gates(old)
     if _have_grown(written, gates):
@@ -29,16 +32,25 @@ def is_old_news(before: Case, status: ModelRolloutStatus) -> bool:
     return bool(written) or old == status
 
 
-def _without_numbers(status: ModelRolloutStatus) -> tuple[object, ...]:
-    rest = dict(status) | {"attempt": None, "conditions": ()}
-    return rest, _attempt(status.attempt), [_condition(condition) for condition in status.conditions]
+def _say_the_same(old: ModelRolloutStatus, new: ModelRolloutStatus) -> bool:
+    """Whether both say the same but for numbers, and the words of conditions."""
+    if not (_agree(old, new, but=_JUDGED) and len(old.conditions) == len(new.conditions)):
+        return False
+    if not all(a is b or _condition(a) == _condition(b) for a, b in zip(old.conditions, new.conditions, strict=True)):
+        return False
+    if old.attempt is None or new.attempt is None:
+        return old.attempt is new.attempt
+    return _agree(old.attempt, new.attempt, but=_GATES) and _verdicts(old.attempt) == _verdicts(new.attempt)
 
 
-def _attempt(attempt: Attempt | None) -> tuple[object, ...]:
-    if attempt is None:
-        return ()
-    gates = [(gate.name, gate.verdict, gate.reason, len(gate.cuts)) for gate in attempt.gates]
-    return dict(attempt) | {"gates": ()}, gates
+def _agree(old: BaseModel, new: BaseModel, *, but: frozenset[str]) -> bool:
+    """Whether all fields but these are equal: most are the very same object, and none is made into something else first."""
+    now = new.__dict__
+    return all(value is now[name] or value == now[name] for name, value in old.__dict__.items() if name not in but)
+
+
+def _verdicts(attempt: Attempt) -> list[tuple[object, ...]]:
+    return [(gate.name, gate.verdict, gate.reason, len(gate.cuts)) for gate in attempt.gates]
 
 
 def _condition(condition: Condition) -> tuple[object, ...]:

@@ -87,7 +87,8 @@ def project(before: Case, case: Case, verb: Verb) -> Decision:
     )
     if not before.rollout.ignored and is_old_news(before, status):
         status = old
-    after = replace(after, rollout=replace(after.rollout, status=status))
+    # Where nothing changes, what the rules have derived already holds.
+    after = case if status is case.status else replace(after, rollout=replace(after.rollout, status=status))
     return Decision(
         verb=verb,
         status=status,

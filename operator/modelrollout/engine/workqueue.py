@@ -64,6 +64,7 @@ class WorkQueue:
         self._tie = itertools.count()
         self._waiting: dict[tuple[Lane, ...], deque[asyncio.Future[None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = 0.0
 
     def add(self, key: Key, lane: Lane = Lane.NORMAL) -> None:
         """Make the key due now; in the rollback lane it overtakes the others, wherever it stood."""
@@ -198,17 +199,20 @@ class WorkQueue:
 
     def _arm(self) -> None:
         """Have the timer go off when the earliest delayed key is due."""
-        if self._timer:
-            self._timer.cancel()
         while self._heap and self._delayed.get(self._heap[0][2]) != self._heap[0][0]:
             heapq.heappop(self._heap)  # Overtaken by an earlier time, or by an add.
+        if self._timer and self._heap and self._rings_at == self._heap[0][0]:
+            return
+        if self._timer:
+            self._timer.cancel()
         self._timer = None
         if self._heap:
-            wait = max(0.0, self._heap[0][0] - self._time())
+            self._rings_at = self._heap[0][0]
+            wait = max(0.0, self._rings_at - self._time())
             self._timer = asyncio.get_running_loop().call_later(wait, self._ring)
 
     def _ring(self) -> None:
-        now = self._time()
+        now, self._timer = self._time(), None
         while self._heap and self._heap[0][0] <= now:
             due, _, key = heapq.heappop(self._heap)
             if self._delayed.get(key) == due:
