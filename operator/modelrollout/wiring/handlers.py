@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from modelrollout.cluster.kubernetes import ROLLOUTS, WATCHED
 from modelrollout.cluster.world import World
@@ -60,6 +61,17 @@ class _NoDiffs(kopf.DiffBaseStorage):
     def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
         """Store nothing."""
         del body, patch, essence
+
+
+class NoMemories(ResourceMemories):
+    """Keeps kopf from remembering something of each object it has ever heard of, which no handler here asks for.
+
+    They are five kilobytes a rollout, with its route, Services and EndpointSlices.
+    """
+
+    async def recall(self, raw_body: kopf.RawBody, **how: Any) -> ResourceMemory:
+        """Return a new one."""
+        return await super().recall(raw_body, **how | {"ephemeral": True})
 
 
 def register(

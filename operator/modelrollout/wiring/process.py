@@ -17,7 +17,7 @@ from modelrollout import __version__
 from modelrollout.engine.ports import Gone, Refused, Unavailable
 from modelrollout.wiring.build import Parts, build, identity_of, served_kinds
 from modelrollout.wiring.collector import ShortCollections
-from modelrollout.wiring.handlers import kopf_settings
+from modelrollout.wiring.handlers import NoMemories, kopf_settings
 from modelrollout.wiring.health import serve
 from modelrollout.wiring.kinds import until_more_are_served
 from modelrollout.wiring.settings import Settings
@@ -134,6 +134,7 @@ async def _side_by_side(
             identity=identity_of(settings),  # type: ignore[arg-type]  # a str of a private type
             clusterwide=not settings.namespaces,
             namespaces=settings.namespaces,
+            memories=NoMemories(),
             ready_flag=ready,
             stop_flag=stop,
         )
