@@ -47,6 +47,7 @@ class Replica:
         self.store, self.name = store, name
         self.failure: Exception | None = None
         self.stalls = False
+        self.slow_answers = False
         self.turns: list[tuple[float, float | None]] = []
         self.writes: list[float] = []
         self.election = Election(
@@ -70,7 +71,10 @@ class Replica:
     ) -> dict[str, Any]:
         del resource, namespace, name
         await self._travel()
-        return self.store.write(body["spec"], body["metadata"]["resourceVersion"])
+        written = self.store.write(body["spec"], body["metadata"]["resourceVersion"])
+        if self.slow_answers:
+            await asyncio.sleep(0.1)
+        return written
 
     async def _travel(self) -> None:
         await asyncio.sleep(1.0 if self.stalls else 0.01)
@@ -158,6 +162,20 @@ async def test_a_holder_that_stops_hands_over_at_once():
         tasks[0].cancel()
 
         assert await until_led_by(b) - stopped < 0.6
+
+
+async def test_a_holder_that_stops_in_the_middle_of_a_renewal_hands_over_too():
+    store, a, b = await two()
+
+    async with running(a, b) as tasks:
+        await until_led_by(a)
+        a.slow_answers, writes = True, store.writes
+        while store.writes == writes:  # noqa: ASYNC110 - it is virtual time
+            await asyncio.sleep(0.01)
+        a.slow_answers, stopped = False, seconds()
+        tasks[0].cancel()
+
+        assert await until_led_by(b) - stopped < 0.7
 
 
 async def test_a_holder_without_answers_writes_no_more_before_another_begins():

@@ -72,6 +72,8 @@ def test_the_same_manifest_applied_a_hundred_times_causes_no_write(scene: Scene)
     scene.apply(manifest)
     scene.load()
     scene.until_phase("Promoted")
+    # The last that the operator has to say of it is where the record says so, too.
+    scene.until("written down to its end", lambda status: "record" in status["route"])
     before, leaf = scene.get(), scene.leaf()
 
     for _ in range(100):

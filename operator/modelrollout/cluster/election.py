@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from modelrollout.cluster.lease import Create, Look, Standing, Terms, Wait, Write, parse_lease, render_lease
+from modelrollout.cluster.lease import Create, Lease, Look, Standing, Terms, Wait, Write, parse_lease, render_lease
 from modelrollout.cluster.server import Resource
 from modelrollout.engine.ports import Clock, Conflict, Gone, Refused, Unavailable
 
@@ -162,13 +162,23 @@ class Election:
         self._standing = replace(self._standing, renewed_at=None)
         if not (held and lease):
             return
-        body = {"metadata": {"resourceVersion": lease.guard}, "spec": {"holderIdentity": ""}}
         try:
-            await self._server.patch(LEASES, self._namespace, self._name, body)
+            try:
+                await self._give_back(lease)
+            except Conflict:
+                # A renewal that was under way when we were told to stop may have arrived all the same.
+                found = parse_lease(await self._server.get(LEASES, self._namespace, self._name))
+                if found.holder != self._standing.me:
+                    return
+                await self._give_back(found)
         except (Conflict, Gone, Refused, Unavailable) as error:
             log.warning("the Lease could not be given back", lease=self._name, error=str(error))
         else:
             log.info("the Lease is given back", lease=self._name)
+
+    async def _give_back(self, lease: Lease) -> None:
+        body = {"metadata": {"resourceVersion": lease.guard}, "spec": {"holderIdentity": ""}}
+        await self._server.patch(LEASES, self._namespace, self._name, body)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
