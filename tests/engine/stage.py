@@ -12,6 +12,7 @@ from modelrollout.api.metrics import Metrics
 from modelrollout.api.status import ModelRolloutStatus
 from modelrollout.core.case import Limits
 from modelrollout.core.evidence import Answer, Counted, Gap, NoData, Question
+from modelrollout.core.notices import Told
 from modelrollout.core.stats import Counts
 from modelrollout.core.traffic import WAY_BACK_PREFIX, Blocked
 from modelrollout.engine.accounts import Accounts
@@ -111,6 +112,7 @@ class Stage:
         self.shares: list[str] = []
         self.routes: list[tuple[datetime, str]] = []
         self.writes: list[Call] = []
+        self.announced: list[Told] = []
         self.deaf = False
         self._is_delivering = False
         self._engines: list[Engine] = []
@@ -195,6 +197,10 @@ class Stage:
             return {}
         return {key: json.loads(text) for key, text in annotations.items() if key.startswith(WAY_BACK_PREFIX)}
 
+    def announce(self, told: Told) -> None:
+        """Keep what is told outside of the cluster."""
+        self.announced.append(told)
+
     def deliver(self) -> None:
         """Let the watches of all engines say what is new, a little later."""
         self._news.set()
@@ -208,7 +214,7 @@ class Stage:
         store = Store()
         queue = WorkQueue(group_of=store.namespace_of, most=most_of_a_namespace(workers))
         drivers = Drivers(http_route=self.driver, grpc_route=self.driver, traefik_service=self.driver)
-        outbox = Outbox(self.api, lambda: queue.is_behind)
+        outbox = Outbox(self.api, lambda: queue.is_behind, self)
         engine = Engine(
             store=store,
             queue=queue,
@@ -219,7 +225,7 @@ class Stage:
             limits=LIMITS,
             telemetry=self.telemetry,
             returner=Returner(drivers=drivers, cluster=self.api),
-            accounts=Accounts(Recorder(self.api)),
+            accounts=Accounts(Recorder(self.api, self)),
             outbox=outbox,
         )
         self._engines.append(engine)

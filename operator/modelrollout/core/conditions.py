@@ -25,6 +25,7 @@ from modelrollout.core.verbs import (
     Verb,
     Wait,
 )
+from modelrollout.core.wording import version_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,7 @@ def _finished(case: Case, held: _Statement) -> list[_Statement]:
     if last and last.outcome is Outcome.SUPERSEDED:
         return _going("Progressing", why, held)
     drains = drain_text(last.drain if last else None)
-    which = f"{last.candidate.version} (digest {last.candidate.digest})" if last else "?"
-    message = f"version {which} was rolled back: {why}. {drains}"
+    message = f"{version_text(last) if last else 'the version'} was rolled back: {why}. {drains}"
     return [
         _Statement("Ready", "False", "RolledBack", message),
         _Statement("Stalled", "True", "RolledBack", message),

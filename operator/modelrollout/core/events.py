@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
 from modelrollout.api.options import GateEffect
@@ -10,7 +11,10 @@ from modelrollout.api.status import Attempt, Condition, GateStatus, ModelRollout
 from modelrollout.core.actors import actor_text
 from modelrollout.core.case import Case
 from modelrollout.core.gates import is_lost
+from modelrollout.core.notices import Notice, notice_of
+from modelrollout.core.rollout import Rollout
 from modelrollout.core.verbs import Go, Verb
+from modelrollout.core.wording import version_text
 
 LONGEST_NOTE = 1000
 
@@ -20,7 +24,7 @@ class Event:
     """Something that happened to a rollout; posted on transitions only.
 
     `reason` and `action` are CamelCase words, `note` is a sentence of at most 1,000 characters. `owner` answers for the
-    rollout, `None` where that is not known.
+    rollout, `None` where that is not known. `notice` is what is told of it outside of the cluster, if anything is.
     """
 
     type: Literal["Normal", "Warning"]
@@ -28,18 +32,30 @@ class Event:
     action: str
     note: str
     owner: Owner | None = None
+    notice: Notice | None = None
 
 
 def events_between(before: Case, after: Case, verb: Verb) -> tuple[Event, ...]:
     """Return what happened from one status to the next, with numbers; bad news with whom to call, and the runbook."""
     old, new = before.status, after.status
-    owner = before.rollout.spec.owner if before.rollout.spec else None
-    found = [*_commands(old, new), *_ignored(before), *_attempt(old.attempt, new.attempt, verb), *_conditions(old, new)]
-    return tuple(owned(event, owner) for event in found)
+    found = [
+        *_commands(old, new),
+        *_ignored(before),
+        *_attempt(old.attempt, new.attempt, verb),
+        *_safety(old, new),
+        *_conditions(old, new),
+    ]
+    return tuple(completed(event, after.rollout, after.now) for event in found)
 
 
-def owned(event: Event, owner: Owner | None) -> Event:
-    """Return the event with who answers for the rollout: bad news also says so in its note, and what to do."""
+def completed(event: Event, rollout: Rollout, at: datetime, *, repeats: bool = False) -> Event:
+    """Return the event with what is told of it elsewhere, and with who answers for the rollout.
+
+    Bad news also says so in its note, and what to do. `rollout` is as it is afterwards; what `repeats` happens again at
+    each try.
+    """
+    notice = notice_of(event.reason, event.note, rollout, at, repeats=repeats)
+    owner = rollout.spec.owner if rollout.spec else None
     tail = ""
     if owner and event.type == "Warning":
         contact = f" ({owner.contact})" if owner.contact else ""
@@ -48,7 +64,7 @@ def owned(event: Event, owner: Owner | None) -> Event:
             parts.append(f" Runbook: {owner.runbook_url}")
         for part in parts:  # A part of an address is of no use, and what has happened is.
             tail += part if len(tail + part) <= LONGEST_NOTE // 2 else ""
-    return replace(event, note=event.note[: LONGEST_NOTE - len(tail)] + tail, owner=owner)
+    return replace(event, note=event.note[: LONGEST_NOTE - len(tail)] + tail, owner=owner, notice=notice)
 
 
 def _commands(old: ModelRolloutStatus, new: ModelRolloutStatus) -> Iterator[Event]:
@@ -94,7 +110,8 @@ def _attempt(old: Attempt | None, new: Attempt | None, verb: Verb) -> Iterator[E
             note = f"gates of stage {one.stage} overridden{who}{why}. They said: {one.gates}"
             yield Event("Warning", "GatesOverridden", "Promote", note)
     if new.rollback and not (known and known.rollback):
-        yield Event("Warning", "RollingBack", "RollBack", f"{new.rollback.cause}: {new.rollback.message}")
+        note = f"{version_text(new)}: {new.rollback.cause}: {new.rollback.message}"
+        yield Event("Warning", "RollingBack", "RollBack", note)
     if new.outcome and not (known and known.outcome):
         yield _outcome(new, new.outcome)
     if new.drain and new.drain.idle_since and not (known and known.drain and known.drain.idle_since):
@@ -136,10 +153,15 @@ def _outcome(attempt: Attempt, outcome: Outcome) -> Event:
             spent = f" in {took.total_seconds():.2f}s" if took else ""
             base = attempt.baseline.version if attempt.baseline else "the baseline"
             why = f"; {attempt.rollback.cause}: {attempt.rollback.message}" if attempt.rollback else ""
-            note = (
-                f"version {name} (digest {attempt.candidate.digest}) has no traffic any more, {base} serves{spent}{why}"
-            )
+            note = f"{version_text(attempt)} has no traffic any more, {base} serves{spent}{why}"
             return Event("Warning", "RolledBack", "RollBack", note)
+
+
+def _safety(old: ModelRolloutStatus, new: ModelRolloutStatus) -> Iterator[Event]:
+    stop = new.safety_stop
+    if stop and stop != old.safety_stop:
+        note = f"version {stop.version} failed safety gate {stop.gate}: {stop.message}; no candidate begins before"
+        yield Event("Warning", "SafetyStop", "RollBack", f"{note} control.retry")
 
 
 def _conditions(old: ModelRolloutStatus, new: ModelRolloutStatus) -> Iterator[Event]:

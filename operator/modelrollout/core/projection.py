@@ -51,8 +51,9 @@ class RouteWrite:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Everything a pass does. `look_again_at` is `None` where only events can change anything."""
+    """Everything a pass does, decided `at` a moment. `look_again_at` is `None` where only events can change anything."""
 
+    at: datetime
     verb: Verb
     status: ModelRolloutStatus
     write: RouteWrite | None
@@ -90,6 +91,7 @@ def project(before: Case, case: Case, verb: Verb) -> Decision:
     # Where nothing changes, what the rules have derived already holds.
     after = case if status is case.status else replace(after, rollout=replace(after.rollout, status=status))
     return Decision(
+        at=case.now,
         verb=verb,
         status=status,
         write=_route_write(after, verb),

@@ -37,7 +37,7 @@ from modelrollout.core.traffic import (
     Unmanaged,
 )
 from modelrollout.core.verbs import Begin, Finish, Go, Hold, Recognize, Rest, Restore, Stall, Verb, Wait
-from modelrollout.core.wording import back_to_baseline, span_text, step_text
+from modelrollout.core.wording import back_to_baseline, span_text, step_text, version_text
 
 # A gateway that has not said a word about a route for so long will not: somebody has to look.
 ACCEPTANCE_BOUND = timedelta(seconds=30)
@@ -132,7 +132,7 @@ def rest(case: Case) -> Verb | None:
             remedy = "It failed a safety gate: no other candidate begins either, before control.retry"
         return Rest(
             "RolledBack",
-            f"version {case.wanted.version} (digest {case.wanted.digest}) was rolled back: {why}. {drains}{'. ' if drains else ''}{remedy}",
+            f"{version_text(last) if last else 'the version'} was rolled back: {why}. {drains}{'. ' if drains else ''}{remedy}",
             writes=mend,
         )
     return None

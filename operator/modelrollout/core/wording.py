@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from modelrollout.api.fields import render_duration
-from modelrollout.api.status import Cause
+from modelrollout.api.status import Attempt, Cause
 from modelrollout.core.case import Case
 from modelrollout.core.plan import StageKind, Step
 from modelrollout.core.preconditions import baseline_can_serve
@@ -35,3 +35,9 @@ def step_text(step: Step) -> str:
             return f"{step.stage} at {step.shares.candidate}%"
         case StageKind.FULL:
             return f"{step.stage} (bake)"
+
+
+def version_text(attempt: Attempt) -> str:
+    """Return what is tried, for whoever has to find it elsewhere: its digest, and the record of the attempt."""
+    record = f", record {attempt.record}" if attempt.record else ""
+    return f"version {attempt.candidate.version} (digest {attempt.candidate.digest}{record})"

@@ -5,11 +5,12 @@ API server refuses the status for any reason but a conflict, the route is writte
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from modelrollout.core.events import Event, owned
+from modelrollout.core.events import Event, completed
 from modelrollout.core.projection import Decision, RouteWrite
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import Blocked, Foreign, Route, Routed
@@ -56,7 +57,7 @@ class Applier:
                 if refused is None:
                     self._outbox.tell(stored.head, decision.events)
                 if isinstance(error, Refused):
-                    self._warn(stored, "RouteRefused", str(error))
+                    self._warn(stored, "RouteRefused", str(error), decision)
                 raise
         if refused:
             raise refused
@@ -79,7 +80,7 @@ class Applier:
                     f"the API server dropped status.{lost}: its CRD is older than this operator. Apply the CRDs that came"
                     " with it; until then no traffic moves but by a rollback"
                 )
-                self._warn(stored, "StatusPruned", sentence)
+                self._warn(stored, "StatusPruned", sentence, decision)
                 raise Refused(sentence)
 
     async def _write_route(self, write: RouteWrite) -> Route:
@@ -98,9 +99,10 @@ class Applier:
                 _log(write)
                 return route
 
-    def _warn(self, stored: Stored, reason: str, sentence: str) -> None:
-        owner = stored.rollout.spec.owner if stored.rollout.spec else None
-        self._outbox.tell(stored.head, (owned(Event("Warning", reason, "Write", sentence), owner),))
+    def _warn(self, stored: Stored, reason: str, sentence: str, decision: Decision) -> None:
+        event = Event("Warning", reason, "Write", sentence)
+        after = replace(stored.rollout, status=decision.status)
+        self._outbox.tell(stored.head, (completed(event, after, decision.at, repeats=True),))
 
     async def _guard_now(self, write: RouteWrite) -> str | None:
         match await self._drivers.of(write.place.traffic).read(write.place, live=True):

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from modelrollout.core.events import Event
-from modelrollout.engine.ports import Cluster, Conflict, Gone, Refused, Unavailable
+from modelrollout.engine.ports import Announcer, Cluster, Conflict, Gone, Refused, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -27,11 +27,13 @@ BREATH = 0.05
 class Outbox:
     """Posts what it is told; an event that cannot be posted is logged and is no reason to fail anything.
 
-    `is_busy` says whether there is more urgent work than can be done: then it goes slowly.
+    `is_busy` says whether there is more urgent work than can be done: then it goes slowly. `announcer` is handed what
+    of it is told outside of the cluster.
     """
 
-    def __init__(self, cluster: Cluster, is_busy: Callable[[], bool]) -> None:
+    def __init__(self, cluster: Cluster, is_busy: Callable[[], bool], announcer: Announcer | None = None) -> None:
         self._cluster = cluster
+        self._announcer = announcer
         self._is_busy = is_busy
         self._waiting: asyncio.Queue[tuple[Mapping[str, Any], Event]] = asyncio.Queue(MOST_WAITING)
 
@@ -40,6 +42,8 @@ class Outbox:
         for event in events:
             say = log.warning if event.type == "Warning" else log.info
             say(event.note, reason=event.reason)
+            if self._announcer and event.notice:
+                self._announcer.announce(event.notice)
             try:
                 self._waiting.put_nowait((about, event))
             except asyncio.QueueFull:

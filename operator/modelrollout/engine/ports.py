@@ -11,6 +11,7 @@ from modelrollout.api.status import ModelRolloutStatus
 from modelrollout.api.versions import ServiceRef, Workload
 from modelrollout.core.events import Event
 from modelrollout.core.evidence import Answer, Gap, NoData, Question
+from modelrollout.core.notices import Told
 from modelrollout.core.traffic import Blocked, Capabilities, Endpoints, Place, Route, Shares, WayBack
 
 
@@ -185,6 +186,14 @@ class Records(Protocol):
         Raises:
             Conflict: it is not.
         """
+        ...
+
+
+class Announcer(Protocol):
+    """Who is told outside of the cluster."""
+
+    def announce(self, told: Told) -> None:
+        """Take note of what is to be told: never waits, never raises."""
         ...
 
 

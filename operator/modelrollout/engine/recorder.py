@@ -11,10 +11,12 @@ from typing import Any
 import structlog
 
 from modelrollout.api.crd import GROUP, RECORD_KIND, VERSION
+from modelrollout.api.fields import parse_time
 from modelrollout.api.record import MAX_SEGMENTS, Intent, RecordSpec, Segment
 from modelrollout.api.status import Attempt, Cause
 from modelrollout.core.case import Case, Mark, Observed
 from modelrollout.core.chain import hash_of
+from modelrollout.core.notices import Recorded
 from modelrollout.core.projection import Decision
 from modelrollout.core.record import (
     MAX_BYTES,
@@ -36,7 +38,7 @@ from modelrollout.core.record import (
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import Blocked, Shares
 from modelrollout.engine.memory import Notes
-from modelrollout.engine.ports import Conflict, Gone, Records, Refused, Unavailable
+from modelrollout.engine.ports import Announcer, Conflict, Gone, Records, Refused, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -48,8 +50,9 @@ TRIES_BEFORE_A_HOLD = 3
 class Recorder:
     """Keeps the records of all rollouts up to date. Its methods may raise the engine's four errors where they say so."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, announcer: Announcer | None = None) -> None:
         self._records = records
+        self._announcer = announcer
 
     async def catch_up(
         self, rollout: Rollout, seen: Observed, notes: Notes, now: datetime, *, ended: Attempt | None = None
@@ -145,9 +148,14 @@ class Recorder:
 
     async def _read_or_make(self, rollout: Rollout, name: str, spec: RecordSpec) -> Standing:
         try:
-            return _standing(await self._records.get_record(rollout.namespace, name))
+            found = await self._records.get_record(rollout.namespace, name)
         except Gone:
             return await self._make(rollout, name, spec)
+        standing = _standing(found)
+        # Whoever wrote its last segment may have ended before anybody was told.
+        if segments := (found.get("status") or {}).get("segments"):
+            self._tell(rollout, standing, segments[-1], again=True)
+        return standing
 
     async def _make(self, rollout: Rollout, name: str, spec: RecordSpec) -> Standing:
         body = {
@@ -199,8 +207,24 @@ class Recorder:
             known=(segment.intent_at, segment.cause) if segment.intent_at else standing.known,
             intent=None,
         )
-        log.info("segment recorded", record=standing.name, hash=added.end, **_told(segment))
+        self._tell(rollout, added, sent)
         return added
+
+    def _tell(self, rollout: Rollout, standing: Standing, segment: dict[str, Any], *, again: bool = False) -> None:
+        """Have a segment leave the cluster, as a line of the log and as what targets are told."""
+        log.info("segment recorded", record=standing.name, hash=standing.end, **_told(segment), again=again)
+        if self._announcer:
+            told = Recorded(
+                record=standing.name,
+                hash=standing.end,
+                at=parse_time(segment["confirmedAt"]),
+                namespace=rollout.namespace,
+                name=rollout.name,
+                uid=rollout.uid,
+                segment=segment,
+                owner=rollout.spec.owner if rollout.spec else None,
+            )
+            self._announcer.announce(told)
 
     async def _note_intent(self, rollout: Rollout, notes: Notes, standing: Standing, intent: Intent) -> None:
         notes.standing = None
@@ -259,8 +283,7 @@ def _is_part_of(standing: Standing, first: str) -> bool:
     return standing.name in {first, continuation_name(first, standing.part)}
 
 
-def _told(segment: Segment) -> dict[str, Any]:
+def _told(segment: dict[str, Any]) -> dict[str, Any]:
     """Return a segment as a line of the log: complete, but for the gates' sentences."""
-    told = segment.render()
-    told["gates"] = [{name: value for name, value in gate.items() if name != "message"} for gate in told["gates"]]
-    return told
+    gates = segment.get("gates", ())
+    return {**segment, "gates": [{name: value for name, value in gate.items() if name != "message"} for gate in gates]}

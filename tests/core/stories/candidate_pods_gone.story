@@ -18,10 +18,10 @@ The candidate's pods disappear twice: for twenty seconds, which is forgiven, and
 16:25:00  the pods of v2 are gone
 16:25:00      Held: CandidateNotReady: Service fraud-v2 of the candidate has no ready endpoint: rolled back at 16:25:30 UTC if it stays so Owner: risk-ml. Runbook: https://runbooks/fraud
 16:25:00      phase: Held
-16:25:30      RollingBack: CandidateUnready: Service fraud-v2 of the candidate has no ready endpoint for longer than 30s Owner: risk-ml. Runbook: https://runbooks/fraud
+16:25:30      RollingBack: version v2 (digest 2c47eb2e44362a79, record fraud-u1-g2-1): CandidateUnready: Service fraud-v2 of the candidate has no ready endpoint for longer than 30s Owner: risk-ml. Runbook: https://runbooks/fraud
 16:25:30      route: v1 100%
 16:25:30      phase: RollingBack
-16:25:30      RolledBack: version v2 (digest 2c47eb2e44362a79) has no traffic any more, v1 serves; CandidateUnready: Service fraud-v2 of the candidate has no ready endpoint for longer than 30s Owner: risk-ml. Runbook: https://runbooks/fraud
+16:25:30      RolledBack: version v2 (digest 2c47eb2e44362a79, record fraud-u1-g2-1) has no traffic any more, v1 serves; CandidateUnready: Service fraud-v2 of the candidate has no ready endpoint for longer than 30s Owner: risk-ml. Runbook: https://runbooks/fraud
 16:25:30      phase: RolledBack
 16:30:30      CandidateIdle: version v2 has been idle since 2026-11-17 16:30:30 UTC: its pods may go
 16:40:00  the story ends

@@ -13,10 +13,10 @@ A candidate breaks under half of the live requests; after a repair somebody asks
 16:27:00      route: v1 50%, v2 50%
 16:29:00  v2 fails 60% of its requests
 16:31:00      GateFailed: gate errors in stage canary: 2700 of the candidate's 4500 requests failed: half or more, no test is needed Owner: risk-ml. Runbook: https://runbooks/fraud
-16:31:00      RollingBack: Catastrophe: gate errors: 2700 of the candidate's 4500 requests failed: half or more, no test is needed Owner: risk-ml. Runbook: https://runbooks/fraud
+16:31:00      RollingBack: version v2 (digest 2c47eb2e44362a79, record fraud-u1-g2-1): Catastrophe: gate errors: 2700 of the candidate's 4500 requests failed: half or more, no test is needed Owner: risk-ml. Runbook: https://runbooks/fraud
 16:31:00      route: v1 100%
 16:31:00      phase: RollingBack
-16:31:00      RolledBack: version v2 (digest 2c47eb2e44362a79) has no traffic any more, v1 serves; Catastrophe: gate errors: 2700 of the candidate's 4500 requests failed: half or more, no test is needed Owner: risk-ml. Runbook: https://runbooks/fraud
+16:31:00      RolledBack: version v2 (digest 2c47eb2e44362a79, record fraud-u1-g2-1) has no traffic any more, v1 serves; Catastrophe: gate errors: 2700 of the candidate's 4500 requests failed: half or more, no test is needed Owner: risk-ml. Runbook: https://runbooks/fraud
 16:31:00      phase: RolledBack
 16:36:00      CandidateIdle: version v2 has been idle since 2026-11-17 16:36:00 UTC: its pods may go
 17:30:00  v2 works again

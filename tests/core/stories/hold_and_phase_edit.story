@@ -26,9 +26,9 @@ Somebody holds a canary over lunch, and then goes back by writing the phase.
 17:05:00      phase: Held
 17:06:00  sam writes phase: RollingBack
 17:06:00      CommandHandled: control.rollback by somebody (unverified, by way of kubectl-edit) (phase: RollingBack was written): rolling back
-17:06:00      RollingBack: Manual: somebody (unverified, by way of kubectl-edit) asked for it: phase: RollingBack was written Owner: risk-ml. Runbook: https://runbooks/fraud
+17:06:00      RollingBack: version v2 (digest 2c47eb2e44362a79, record fraud-u1-g2-1): Manual: somebody (unverified, by way of kubectl-edit) asked for it: phase: RollingBack was written Owner: risk-ml. Runbook: https://runbooks/fraud
 17:06:00      route: v1 100%
-17:06:00      RolledBack: version v2 (digest 2c47eb2e44362a79) has no traffic any more, v1 serves; Manual: somebody (unverified, by way of kubectl-edit) asked for it: phase: RollingBack was written Owner: risk-ml. Runbook: https://runbooks/fraud
+17:06:00      RolledBack: version v2 (digest 2c47eb2e44362a79, record fraud-u1-g2-1) has no traffic any more, v1 serves; Manual: somebody (unverified, by way of kubectl-edit) asked for it: phase: RollingBack was written Owner: risk-ml. Runbook: https://runbooks/fraud
 17:06:00      phase: RolledBack
 17:11:00      CandidateIdle: version v2 has been idle since 2026-11-17 17:11:00 UTC: its pods may go
 17:30:00  the story ends

@@ -12,7 +12,7 @@ A pipeline pushes v3 while v2 is at 50%: first back to v1, then a new attempt fr
 16:27:00      StepStarted: 1 of 1 gates pass: goes on to canary at 50%
 16:27:00      route: v1 50%, v2 50%
 16:29:00  v3 becomes the candidate
-16:29:00      RollingBack: Superseded: spec now asks for v3 Owner: risk-ml. Runbook: https://runbooks/fraud
+16:29:00      RollingBack: version v2 (digest 2c47eb2e44362a79, record fraud-u1-g2-1): Superseded: spec now asks for v3 Owner: risk-ml. Runbook: https://runbooks/fraud
 16:29:00      route: v1 100%
 16:29:00      phase: RollingBack
 16:29:00      Superseded: version v2 gave way to a newer candidate

@@ -21,10 +21,10 @@ Complaints come in an hour after the promotion, in the middle of a Prometheus ou
 19:20:00  Prometheus is down
 19:25:00  sam asks for rollback: chargebacks have doubled
 19:25:00      CommandHandled: control.rollback by sam (chargebacks have doubled): rolling back
-19:25:00      RollingBack: Manual: sam asked for it: chargebacks have doubled Owner: risk-ml. Runbook: https://runbooks/fraud
+19:25:00      RollingBack: version v2 (digest 2c47eb2e44362a79, record fraud-u1-g2-1): Manual: sam asked for it: chargebacks have doubled Owner: risk-ml. Runbook: https://runbooks/fraud
 19:25:00      route: v1 100%
 19:25:00      phase: RollingBack
-19:25:00      RolledBack: version v2 (digest 2c47eb2e44362a79) has no traffic any more, v1 serves; Manual: sam asked for it: chargebacks have doubled Owner: risk-ml. Runbook: https://runbooks/fraud
+19:25:00      RolledBack: version v2 (digest 2c47eb2e44362a79, record fraud-u1-g2-1) has no traffic any more, v1 serves; Manual: sam asked for it: chargebacks have doubled Owner: risk-ml. Runbook: https://runbooks/fraud
 19:25:00      phase: RolledBack
 19:26:00  sam asks for rollback: is it back?
 19:26:00      CommandHandled: control.rollback by sam (is it back?): nothing to do: the baseline has all the traffic
