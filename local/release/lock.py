@@ -2,7 +2,7 @@
 
 Needs nothing but the standard library, because the image is built with it before anything is installed:
 `python lock.py requirements.lock NAME… > requirements.txt`, and `pyproject.toml` in place of the names for what
-the operator itself needs.
+the image's operator needs.
 """
 
 import re
@@ -69,8 +69,12 @@ def needed(lock: dict[str, Locked], roots: Iterable[str]) -> list[Locked]:
 
 
 def operator_needs(pyproject: str) -> Iterator[str]:
-    """Yield the names of the operator's own dependencies; extras are for demo and tests."""
-    for requirement in tomllib.loads(pyproject)["project"]["dependencies"]:
+    """Yield the names of what the image's operator needs: its own dependencies, and those of the extra `notify`.
+
+    The other extras are for people's machines, demo and tests.
+    """
+    project = tomllib.loads(pyproject)["project"]
+    for requirement in (*project["dependencies"], *project["optional-dependencies"]["notify"]):
         yield re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
 
 

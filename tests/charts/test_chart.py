@@ -42,6 +42,18 @@ EVERYTHING: Values = {
         "judge.models.svc:8443": {"bearerTokenFile": "/etc/modelrollout/judge", "caFile": "/etc/modelrollout/j.crt"},
         "judge.example.com": {"timeout": "10s", "plain": False},
     },
+    "notifications": {
+        "oncall": {
+            "type": "webhook",
+            "urlFile": "/etc/modelrollout/notifications/oncall-chat/url",
+            "severity": "warning",
+            "body": {"text": "$title"},
+            "giveUpAfter": "1h",
+        },
+        "bots": {"type": "cloudevents", "url": "http://broker.example/ops", "mode": "binary", "segments": True},
+    },
+    "notificationSecrets": ["oncall-chat"],
+    "clusterName": "prod-eu",
     "settings": {
         "minInterval": "15s",
         "statusRefresh": "2m",

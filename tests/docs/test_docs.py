@@ -9,6 +9,7 @@ from modelrollout.api.fields import render_duration
 from modelrollout.api.rollout import ModelRolloutSpec, Risk
 from modelrollout.core.counts import PASS_THRESHOLD
 from modelrollout.core.decide import RULES
+from modelrollout.core.notices import Transition
 from modelrollout.core.plan import StageKind, plan_of, policy_of
 from modelrollout.core.stats import (
     Counts,
@@ -17,12 +18,13 @@ from modelrollout.core.stats import (
     log_evidence_increase,
     requests_until_pass,
 )
+from modelrollout.notify.templates import NAMES, TEXT, TITLE
 
 from local.cluster import LocalCluster
 from tests.api.manifests import changed, good
 from tests.docs.pages import PAGES, TOP, Page, page
 from tests.docs.reasons import reasons
-from tests.docs.settings_page import settings_table, sources_table, webhooks_table
+from tests.docs.settings_page import settings_table, sources_table, targets_tables, webhooks_table
 from tests.support.chart import install_crds
 
 KIND = page("docs/modelrollout.md")
@@ -95,6 +97,17 @@ def test_every_setting_is_explained_as_the_models_do():
     assert settings_table() in text
     assert sources_table() in text
     assert webhooks_table() in text
+    assert [table for table in targets_tables().values() if table not in text] == []
+
+
+def test_what_is_told_is_explained_as_the_code_has_it():
+    text = page("docs/notifications.md").text
+
+    assert f"```\n{TITLE}\n```" in text
+    assert f"```\n{TEXT}\n```" in text
+    assert [name for name in NAMES if f"`${name}`" not in text] == []
+    table = re.findall(r"^\| `(\w+)` \| (?:info|warning|critical) \|", text, re.MULTILINE)
+    assert table == [transition.value for transition in Transition]
 
 
 def test_every_metric_of_the_operators_own_is_named():

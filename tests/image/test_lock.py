@@ -45,6 +45,6 @@ def test_the_image_gets_the_operators_needs_and_not_those_of_demo_and_tests():
     roots = list(operator_needs((TOP / "pyproject.toml").read_text("utf-8")))
     found = {one.name: one for one in needed(read_lock((TOP / "requirements.lock").read_text("utf-8")), roots)}
 
-    assert {"kopf", "kubernetes", "aiohttp", "pydantic-core"} <= found.keys()
-    assert found.keys().isdisjoint({"scikit-learn", "numpy", "pytest", "mypy", "hatchling"})
+    assert {"kopf", "kubernetes", "aiohttp", "pydantic-core", "apprise"} <= found.keys()
+    assert found.keys().isdisjoint({"scikit-learn", "numpy", "pytest", "mypy", "hatchling", "cloudevents"})
     assert all("--hash=sha256:" in one.text for one in found.values())

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from modelrollout.engine.store import Store
 from modelrollout.engine.workqueue import WorkQueue
-from modelrollout.wiring.telemetry import Metrics, Process, World
+from modelrollout.wiring.telemetry import Metrics, Process, Targets, World
 from prometheus_client import CollectorRegistry
 
 from local.cluster import LocalCluster
@@ -34,6 +34,7 @@ def exposed() -> set[str]:
     registry.register(
         Process(leading=lambda: True, renewed_ago=age, swept_ago=age, reread_ago=age, longest_pass=age, tasks=age)
     )
+    registry.register(Targets({}))
     return {f"{family.name}{suffix}" for family in registry.collect() for suffix in SUFFIXES[family.type]}
 
 

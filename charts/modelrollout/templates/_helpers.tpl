@@ -194,6 +194,14 @@ matchResources:
 {{- end }}
 - name: MODELROLLOUT_WEBHOOKS
   value: {{ .Values.webhooks | toJson | quote }}
+{{- with .Values.notifications }}
+- name: MODELROLLOUT_NOTIFICATIONS
+  value: {{ toJson . | quote }}
+{{- end }}
+{{- with .Values.clusterName }}
+- name: MODELROLLOUT_CLUSTER_NAME
+  value: {{ . | quote }}
+{{- end }}
 - name: MODELROLLOUT_GATEWAY_MIRROR
   value: {{ $settings.gatewayMirror | toJson | quote }}
 - name: MODELROLLOUT_RAW_QUERIES

@@ -32,6 +32,9 @@ from modelrollout.engine.store import Store
 from modelrollout.engine.worker import Engine, most_of_a_namespace
 from modelrollout.engine.workqueue import WorkQueue
 from modelrollout.metrics.sources import Sources
+from modelrollout.notify.announcer import Announcer
+from modelrollout.notify.postbox import Postbox
+from modelrollout.notify.senders import sender_of
 from modelrollout.routing.gateway import Gateways
 from modelrollout.routing.httproute import grpcroute_driver, httproute_driver
 from modelrollout.routing.traefikservice import traefikservice_driver
@@ -39,7 +42,7 @@ from modelrollout.wiring.handlers import register
 from modelrollout.wiring.reread import Rereader
 from modelrollout.wiring.settings import OWN_NAMESPACE, Settings
 from modelrollout.wiring.sweep import Sweeper
-from modelrollout.wiring.telemetry import Metrics, Process
+from modelrollout.wiring.telemetry import Metrics, Process, Targets
 from modelrollout.wiring.telemetry import World as WorldMetrics
 
 CALL_LIMIT = timedelta(seconds=10)
@@ -58,6 +61,7 @@ class Parts:
     engine: Engine
     sweeper: Sweeper
     rereader: Rereader
+    announcer: Announcer
     freeze: Freeze
     admission: Admission | None
     watch: kopf.OperatorRegistry
@@ -91,7 +95,16 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     stack.push_async_callback(sources.close)
     store = Store()
     queue = WorkQueue(group_of=store.namespace_of, most=most_of_a_namespace(settings.workers))
-    engine = _engine(settings, kubernetes=kubernetes, sources=sources, store=store, queue=queue, metrics=metrics)
+    announcer = _announcer(settings, queue, metrics, stack)
+    engine = _engine(
+        settings,
+        kubernetes=kubernetes,
+        sources=sources,
+        store=store,
+        queue=queue,
+        metrics=metrics,
+        announcer=announcer,
+    )
     sweeper = Sweeper(
         server=server,
         kubernetes=kubernetes,
@@ -105,6 +118,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
         server=server, engine=engine, store=store, namespaces=settings.namespaces, missed=metrics.missed
     )
     registry.register(WorldMetrics(store, queue, now))
+    registry.register(Targets(announcer.postboxes))
     registry.register(_process_metrics(election, sweeper, rereader, engine))
     watch = kopf.OperatorRegistry()
     register(watch, engine=engine, world=world, resources=served, login=_login(settings))
@@ -117,6 +131,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
         engine=engine,
         sweeper=sweeper,
         rereader=rereader,
+        announcer=announcer,
         freeze=freeze,
         admission=admission,
         watch=watch,
@@ -170,8 +185,36 @@ def _sources(settings: Settings, metrics: Metrics) -> Sources:
     return Sources(configs, clock=now, on_call=metrics.queried, webhooks=settings.webhooks)
 
 
+def _announcer(settings: Settings, queue: WorkQueue, metrics: Metrics, stack: AsyncExitStack) -> Announcer:
+    """Return what tells the administrator's targets."""
+    postboxes = []
+    for name, config in settings.notifications.items():
+        sender = sender_of(config, settings.cluster_name)
+        stack.push_async_callback(sender.close)
+        metrics.expect_target(name)
+        postboxes.append(
+            Postbox(
+                name,
+                config,
+                sender,
+                clock=now,
+                is_busy=lambda: queue.is_behind,
+                ended=metrics.notified,
+                failed=metrics.notification_failed,
+            )
+        )
+    return Announcer(postboxes)
+
+
 def _engine(
-    settings: Settings, *, kubernetes: Kubernetes, sources: Sources, store: Store, queue: WorkQueue, metrics: Metrics
+    settings: Settings,
+    *,
+    kubernetes: Kubernetes,
+    sources: Sources,
+    store: Store,
+    queue: WorkQueue,
+    metrics: Metrics,
+    announcer: Announcer,
 ) -> Engine:
     gateways = Gateways(kubernetes, settings.gateway_mirror)
     drivers = Drivers(
@@ -179,7 +222,7 @@ def _engine(
         grpc_route=grpcroute_driver(kubernetes, gateways),
         traefik_service=traefikservice_driver(kubernetes),
     )
-    outbox = Outbox(kubernetes, lambda: queue.is_behind)
+    outbox = Outbox(kubernetes, lambda: queue.is_behind, announcer)
     return Engine(
         store=store,
         queue=queue,
@@ -190,7 +233,7 @@ def _engine(
         limits=Limits(settings.min_interval, settings.status_refresh, settings.require_gate_classes),
         telemetry=metrics,
         returner=Returner(drivers=drivers, cluster=kubernetes),
-        accounts=Accounts(Recorder(kubernetes)),
+        accounts=Accounts(Recorder(kubernetes, announcer)),
         outbox=outbox,
     )
 

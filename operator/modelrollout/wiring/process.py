@@ -70,6 +70,7 @@ async def run(settings: Settings) -> None:
             parts.watch,
             [
                 parts.sweeper.run(),
+                parts.announcer.run(),
                 measure_lag(parts.metrics.lagged),
                 *([parts.admission.run()] if parts.admission else []),
                 parts.election.run(lambda: _work(settings, parts)) if parts.election else _work(settings, parts),

@@ -12,6 +12,7 @@ from modelrollout.api.fields import parse_duration
 from modelrollout.cluster import lease
 from modelrollout.metrics.config import SourceConfig
 from modelrollout.metrics.webhooks import Host, WebhookConfig
+from modelrollout.notify.config import MOST_TARGETS, AnyTarget, TargetName
 from modelrollout.routing.gateway import Mirroring
 
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -87,6 +88,16 @@ class Settings(BaseSettings):
     webhooks: dict[Host, WebhookConfig] = Field(
         {},
         description='Hosts that gates of kind webhook may ask, as JSON, with their port if it is not 443: {"judge.models:8443": {}}.',
+    )
+    notifications: dict[TargetName, AnyTarget] = Field(
+        {},
+        max_length=MOST_TARGETS,
+        description='Who is told of transitions, as JSON by a name of yours: {"oncall": {"type": "apprise", "urlFile": "/etc/…"}}.',
+    )
+    cluster_name: str = Field(
+        "",
+        pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$",
+        description="What this cluster is called in notifications and in the source of CloudEvents.",
     )
     gateway_mirror: dict[str, Mirroring] = Field(
         {},

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections import Counter as Counted
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 import structlog
@@ -17,6 +17,7 @@ from modelrollout.core.case import is_urgent
 from modelrollout.core.rollout import Rollout
 from modelrollout.engine.store import Store
 from modelrollout.engine.workqueue import WorkQueue
+from modelrollout.notify.postbox import Fate, Postbox
 from modelrollout.wiring.redaction import redact_line
 from modelrollout.wiring.settings import LogFormat
 
@@ -73,6 +74,19 @@ class Metrics:
             registry=registry,
         )
 
+        self._notifications = Counter(
+            "modelrollout_notifications",
+            "Notifications by target and by what became of them: sent, gave_up, dropped.",
+            ["target", "outcome"],
+            registry=registry,
+        )
+        self._notification_failures = Counter(
+            "modelrollout_notification_failures",
+            "Tries to tell a target that failed; most are made again.",
+            ["target"],
+            registry=registry,
+        )
+
     def pass_ended(self, outcome: str, seconds: float) -> None:
         """Count a pass."""
         self._passes.labels(outcome).observe(seconds)
@@ -102,6 +116,20 @@ class Metrics:
     def queried(self, outcome: str, seconds: float) -> None:
         """Count a query of a metrics source."""
         self._queries.labels(outcome).observe(seconds)
+
+    def expect_target(self, target: str) -> None:
+        """Show zeros for a target: the first failure is then an increase."""
+        for fate in Fate:
+            self._notifications.labels(target, fate)
+        self._notification_failures.labels(target)
+
+    def notified(self, target: str, fate: Fate) -> None:
+        """Count what became of a notification."""
+        self._notifications.labels(target, fate).inc()
+
+    def notification_failed(self, target: str) -> None:
+        """Count a try to tell a target that failed."""
+        self._notification_failures.labels(target).inc()
 
     def lagged(self, seconds: float) -> None:
         """Note how late the event loop was."""
@@ -143,6 +171,33 @@ class Process(Collector):
         for name, documentation, ask in self._gauges:
             if (value := ask()) is not None:
                 yield GaugeMetricFamily(name, documentation, value=float(value))
+
+
+class Targets(Collector):
+    """What waits for those who are told, at the moment of a scrape; on the event loop only."""
+
+    def __init__(self, postboxes: Mapping[str, Postbox]) -> None:
+        self._postboxes = postboxes
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauges."""
+        waiting = GaugeMetricFamily(
+            "modelrollout_notifications_waiting", "Notifications that have not been sent yet.", labels=["target"]
+        )
+        oldest = GaugeMetricFamily(
+            "modelrollout_notifications_waiting_seconds", "How long the oldest of them has waited.", labels=["target"]
+        )
+        last = GaugeMetricFamily(
+            "modelrollout_notifications_last_sent_timestamp_seconds",
+            "When a target was last told something; none before.",
+            labels=["target"],
+        )
+        for name, postbox in self._postboxes.items():
+            waiting.add_metric([name], postbox.waiting)
+            oldest.add_metric([name], postbox.oldest)
+            if postbox.last_sent is not None:
+                last.add_metric([name], postbox.last_sent.timestamp())
+        yield from (waiting, oldest, last)
 
 
 class World(Collector):
