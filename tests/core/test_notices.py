@@ -9,7 +9,7 @@ from modelrollout.api.status import GateStatus, Outcome, Verdict
 from modelrollout.core.notices import Level, Notice, Transition, notice_of
 from modelrollout.core.projection import Decision
 from modelrollout.core.rollout import Rollout
-from modelrollout.core.traffic import BASELINE_ONLY
+from modelrollout.core.traffic import BASELINE_ONLY, Endpoints
 
 from tests.core.builders import (
     NOW,
@@ -106,6 +106,20 @@ class TestOneMessageATransition:
         assert only(held).transition is Transition.HELD
         assert notices(again) == []
         assert Transition.RESUMED in transitions(over)
+
+    def test_pods_that_start_call_nobody_and_pods_that_are_gone_in_mid_attempt_do(self):
+        starting, under_way = new(), running("canary", 0)
+        gone = {"candidate": Endpoints.NONE_READY}
+
+        assert only(decided(starting, world(starting, **gone))).level is Level.INFO
+        told = only(decided(under_way, world(under_way, **gone)))
+        assert (told.reason, told.level) == ("CandidateNotReady", Level.WARNING)
+
+    def test_a_freeze_calls_nobody(self):
+        rollout = new()
+        told = only(decided(rollout, world(rollout, frozen="holidays")))
+
+        assert (told.reason, told.level) == ("Frozen", Level.INFO)
 
     def test_a_failed_safety_gate_is_told_besides_and_is_critical(self):
         rollout = running(

@@ -169,6 +169,7 @@ async def test_a_proxy_of_the_environment_is_not_asked(receiver: Receiver, monke
         (None, "cannot be read"),
         ("", "does not hold one word on one line"),
         ("https://a.example\nhttps://b.example", "does not hold one word on one line"),
+        ("https://[a.example", "does not begin with http:// or https:// and a host"),
         ("ftp://a.example", "does not begin with http:// or https:// and a host"),
     ],
 )

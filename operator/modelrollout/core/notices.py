@@ -158,6 +158,8 @@ _NEXT_AFTER_HOLD = MappingProxyType(
         "RouteChanged": "resume",
     }
 )
+_WAITS_FOR_TIME = frozenset({"OutsideWindow", "Frozen"})
+_WAITS_FOR_PODS = frozenset({"CandidateNotReady", "WorkloadNotReady"})
 _ASKED: Mapping[Transition, str] = MappingProxyType(
     {Transition.RESUMED: "resume", Transition.GATES_OVERRIDDEN: "advance"}
 )
@@ -177,9 +179,11 @@ def notice_of(event: str, message: str, rollout: Rollout, at: datetime, *, repea
     transition, level = _OF_EVENT[event]
     status, attempt = rollout.status, rollout.status.attempt
     rollback = attempt.rollback if attempt else None
+    reason = _reason_of(event, transition, status)
     if transition in _ROLLBACKS and rollback and rollback.cause is Cause.CATASTROPHE:
         level = Level.CRITICAL
-    reason = _reason_of(event, transition, status)
+    if transition is Transition.HELD and _is_a_matter_of_course(reason, attempt):
+        level = Level.INFO
     said = f"{event}\n{rollout.generation}\n{message}"
     key = hashlib.sha256(said.encode()).hexdigest()[:16] if repeats else render_time(at)
     gates = tuple(gate for gate in attempt.gates if acts(gate)) if attempt else ()
@@ -201,6 +205,12 @@ def notice_of(event: str, message: str, rollout: Rollout, at: datetime, *, repea
         owner=rollout.spec.owner if rollout.spec else None,
         actor=_actor_of(transition, reason, status),
     )
+
+
+def _is_a_matter_of_course(reason: str, attempt: Attempt | None) -> bool:
+    """Whether a hold calls nobody: weights wait for their window, or pods that nobody needs yet are on their way."""
+    is_under_way = attempt is not None and attempt.outcome is None
+    return reason in _WAITS_FOR_TIME or (reason in _WAITS_FOR_PODS and not is_under_way)
 
 
 def _reason_of(event: str, transition: Transition, status: ModelRolloutStatus) -> str:

@@ -140,6 +140,11 @@ class Postbox:
                 await self._sender.send(letter.told)
         except TimeoutError:
             raise Failed(f"it did not take the message within {limit:g}s") from None
+        except Failed:
+            raise
+        except Exception as bug:  # noqa: BLE001 - whatever it is, it ends neither this target nor the operator
+            # Its own text may hold the address.
+            raise Failed(f"it cannot be told: {type(bug).__name__}, a bug of the operator", hopeless=True) from None
 
     def _after_failure(self, letter: _Letter, error: Failed) -> float:
         self._failed(self.name)

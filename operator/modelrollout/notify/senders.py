@@ -65,8 +65,7 @@ class HttpSender:
             Failed: it cannot be told now, or at all.
         """
         url = await asyncio.to_thread(address_of, self._config)
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not _is_http(url):
             raise Failed("its address does not begin with http:// or https:// and a host")
         headers, body = self._request(told)
         try:
@@ -119,6 +118,14 @@ class HttpSender:
                 timeout=aiohttp.ClientTimeout(total=None),
             )
         return self._session
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def _refusal(response: aiohttp.ClientResponse) -> Failed:

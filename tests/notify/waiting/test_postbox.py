@@ -179,6 +179,21 @@ async def test_a_message_that_the_target_refuses_for_good_holds_up_no_other():
     assert counted.fates == [Fate.GAVE_UP, Fate.SENT]
 
 
+async def test_a_bug_costs_one_message_and_not_the_operator(logs: list[EventDict]):
+    target, counted = Target(), Counted()
+    problems: list[Exception] = [KeyError("https://chat.example/secret")]
+    target.problem = lambda: problems.pop() if problems else None  # type: ignore[assignment,return-value]  # what nobody foresaw
+    postbox = postbox_of(target, counted)
+    async with at_work(postbox):
+        postbox.put(numbered(1))
+        postbox.put(numbered(2))
+        await asyncio.sleep(0.1)
+
+    assert counted.fates == [Fate.GAVE_UP, Fate.SENT]
+    assert "KeyError" in str(logs)
+    assert "secret" not in str(logs)
+
+
 async def test_a_target_that_asks_for_a_pause_gets_it_but_not_for_ever():
     target, counted = Target(), Counted()
     problems = [
