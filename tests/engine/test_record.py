@@ -10,7 +10,7 @@ from modelrollout.core.chain import hash_of, verify
 from modelrollout.engine.ports import Conflict, Refused, Unavailable
 
 from tests.engine.account import lies, shares_text, spans, told
-from tests.engine.stage import ROUTES, Stage
+from tests.engine.stage import ROUTES, STAGES, Stage
 from tests.engine.test_crash import Killed
 from tests.support.fake_api import RECORDS, Call
 
@@ -115,6 +115,38 @@ class TestAnAttempt:
         last = segments(stage)[-1]
         assert (last["cause"], last["actor"], last["verified"]) == ("Manual", "ana@example.com", False)
         assert "p99" in last["message"]
+
+    async def test_tells_once_what_people_asked_for_and_what_came_of_it(self):
+        stage = Stage(stages=[STAGES[0], {**STAGES[1], "approval": {"required": 1}}, STAGES[2]])
+        stage.apply()
+
+        async with stage.engine():
+            await stage.until(lambda: stage.condition("Held") == ("True", "ApprovalNeeded"))
+            stage.control(approve=[{"requestedBy": "ada", "reason": "read the evaluation"}])
+            await stage.until(lambda: stage.route() == STEPS[1])
+            stage.control(hold={"reason": "month end", "requestedBy": "eve"})
+            await stage.until(lambda: "held" in stage.status())
+            stage.control(resume={"requestedBy": "eve"})
+            await stage.phase("Promoted")
+
+        asked = [[(one["command"], one["actor"]) for one in segment["commands"]] for segment in segments(stage)]
+        assert asked == [[], [("approve", "ada")], [("hold", "eve"), ("resume", "eve")], [], []]
+        (approval,) = segments(stage)[1]["commands"]
+        assert approval["result"] == "counts for stage canary: 1 of 1"
+        assert (approval["reason"], approval["verified"]) == ("read the evaluation", False)
+
+    async def test_tells_of_approvals_that_were_given_before_it_began(self):
+        stage = Stage(stages=[{**STAGES[1], "approval": {"required": 1}}, STAGES[2]])
+        stage.apply()
+
+        async with stage.engine():
+            await stage.until(lambda: stage.condition("Held") == ("True", "ApprovalNeeded"))
+            stage.control(approve=[{"requestedBy": "ada"}])
+            await stage.phase("Promoted")
+
+        first, *later = segments(stage)
+        assert [(one["command"], one["actor"]) for one in first["commands"]] == [("approve", "ada")]
+        assert [one["commands"] for one in later] == [[]] * len(later)
 
     async def test_begins_with_what_the_route_gave_and_goes_on_from_the_one_before(self):
         stage = Stage()

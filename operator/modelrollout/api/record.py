@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from modelrollout.api.fields import AnyPercent, Duration, Model, Time, rule, rules
 from modelrollout.api.gates import MAX_GATES, MAX_STAGES
 from modelrollout.api.rollout import MAX_WEIGHTS, Owner, Risk
-from modelrollout.api.status import Cause, Outcome, Verdict
+from modelrollout.api.status import MAX_COMMANDS, Cause, Command, Outcome, Remark, Verdict
 from modelrollout.api.versions import Artifact, ServiceRef
 
 MAX_SEGMENTS = 128
@@ -183,6 +183,17 @@ class Evidence(Model):
     message: Annotated[str, Field(max_length=256)] = Field("", description="The numbers in a sentence.")
 
 
+class RecordedCommand(Model):
+    """What a person or a pipeline asked for, and what came of it."""
+
+    command: Command = Field(description="What was asked.")
+    actor: Annotated[str, Field(max_length=256)] = Field(description="Who asked, as far as is known.")
+    verified: bool = Field(default=False, description="Whether the API server vouches for the actor.")
+    reason: Remark | None = Field(None, description="Why, in the words of who asked, their beginning.")
+    at: Time = Field(description="When the operator acted on it.")
+    result: Remark = Field(description="What the operator did.")
+
+
 class Intent(Model):
     """What was decided and written down before the route was written."""
 
@@ -220,6 +231,11 @@ class Segment(Model):
     )
     message: Sentence = Field("", description="A sentence for people.")
     gates: list[Evidence] = Field([], max_length=MAX_GATES_TOLD, description="The evidence that it was decided on.")
+    commands: list[RecordedCommand] = Field(
+        [],
+        max_length=MAX_COMMANDS,
+        description="What people have asked for since the segment before: approvals, holds and all others; the last ones.",
+    )
     outcome: Outcome | None = Field(None, description="How the attempt ended here, if it did.")
     previous: Hash = Field(
         description="Hash of the segment before, of the first one that of spec: SHA-256 of the JSON with sorted keys."

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from modelrollout.api.fields import NONE, Percent, parse_time, render_time
+from modelrollout.api.fields import NONE, Percent
 from modelrollout.api.record import (
     MAX_GATES_TOLD,
     MAX_PLAN_GATES,
@@ -14,6 +14,7 @@ from modelrollout.api.record import (
     Intent,
     PlannedGate,
     PlannedStage,
+    RecordedCommand,
     RecordedPlan,
     RecordedRollout,
     RecordedRoute,
@@ -27,6 +28,7 @@ from modelrollout.api.record import (
 )
 from modelrollout.api.status import Attempt, Cause, GateStatus, HandledCommand, Outcome, VersionStatus
 from modelrollout.api.versions import ModelVersion
+from modelrollout.core.asked import name_of, not_told, stored
 from modelrollout.core.case import Case, Mark, Observed, attempt_in_force, serving_of, target_of
 from modelrollout.core.chain import hash_of
 from modelrollout.core.plan import Plan, StageKind, digest_of, identity_of
@@ -52,6 +54,7 @@ class Standing:
 
     `shares` are those of its last segment, without one what spec says was found. `outcome` is the latest in it,
     `known` the target that was written down last, by its time and cause, `route` the route as it was seen for it.
+    `since` is when it was last added to, and `commands` what that told of what people had asked for.
     """
 
     name: str
@@ -61,6 +64,8 @@ class Standing:
     size: int
     end: str
     shares: Spans
+    since: datetime
+    commands: tuple[RecordedCommand, ...] = ()
     outcome: Outcome | None = None
     known: Decided | None = None
     intent: Intent | None = None
@@ -138,7 +143,7 @@ def intent_of(case: Case, after: Rollout, verb: Verb) -> Intent | None:
         shares=list(shares_by_version(after, target)),
         stage=attempt.stage,
         step=attempt.step,
-        since=_stored(attempt.target.since),
+        since=stored(attempt.target.since),
         cause=Why(attempt.target.cause),
         message=(verb.message if isinstance(verb, Go | Drill) else "")[:1024],
         gates=evidence_of(case.seen.gates if isinstance(verb, Go) else ()),
@@ -192,6 +197,12 @@ def segment_due(
         verified=why.verified,
         message=why.message[:1024],
         gates=why.gates,
+        commands=not_told(
+            rollout.status.commands,
+            standing.since,
+            standing.commands,
+            early=() if standing.count or standing.part > 1 else attempt.approvals,
+        ),
         outcome=outcome if has_ended else None,
         previous=standing.end,
     )
@@ -241,11 +252,11 @@ _BY_PEOPLE = {"Manual": ("rollback", "resume"), "GatesOverridden": ("advance",)}
 
 
 def _decided(rollout: Rollout, attempt: Attempt, standing: Standing) -> _Reason:
-    target, since = attempt.target, _stored(attempt.target.since)
+    target, since = attempt.target, stored(attempt.target.since)
     cause, actor, verified = Why(target.cause), OPERATOR, False
     if commands := _BY_PEOPLE.get(target.cause):
         asked = _asked_by(rollout.status.commands, commands)
-        actor = asked.requested_by or asked.manager or "somebody" if asked else OPERATOR
+        actor = name_of(asked) if asked else OPERATOR
         verified = asked is not None and asked.verified
     if attempt.rollback:
         return _Reason(cause, actor, attempt.rollback.message, evidence_of(attempt.gates), since, verified)
@@ -258,12 +269,7 @@ def _decided(rollout: Rollout, attempt: Attempt, standing: Standing) -> _Reason:
 
 
 def _decided_in(attempt: Attempt) -> Decided:
-    return _stored(attempt.target.since), Why(attempt.target.cause)
-
-
-def _stored(moment: datetime) -> datetime:
-    """Return a time as it is read again."""
-    return parse_time(render_time(moment))
+    return stored(attempt.target.since), Why(attempt.target.cause)
 
 
 def _asked_by(handled: Sequence[HandledCommand], commands: tuple[str, ...]) -> HandledCommand | None:
@@ -349,8 +355,9 @@ def _trigger(rollout: Rollout, attempt: Attempt, before: Attempt | None, *, is_c
         asked = _asked_by(rollout.status.commands, ("retry",))
         if asked is None:
             return RecordTrigger(cause=Trigger.RETRY)
-        who = asked.requested_by or asked.manager
-        return RecordTrigger(cause=Trigger.RETRY, actor=who, verified=asked.verified, reason=asked.reason)
+        return RecordTrigger(
+            cause=Trigger.RETRY, actor=name_of(asked)[:256], verified=asked.verified, reason=asked.reason
+        )
     return RecordTrigger(cause=Trigger.NEW_CANDIDATE if attempt.baseline else Trigger.FIRST_DEPLOYMENT)
 
 
@@ -373,6 +380,8 @@ def standing_of(record: dict[str, Any], size: int) -> Standing:
         size=size,
         end=hash_of(stored[-1] if stored else record["spec"]),
         shares=tuple(segments[-1].shares if segments else spec.found),
+        since=segments[-1].confirmed_at if segments else spec.decided_at,
+        commands=tuple(segments[-1].commands) if segments else (),
         outcome=next((one.outcome for one in reversed(segments) if one.outcome), None),
         known=next(((one.intent_at, one.cause) for one in reversed(segments) if one.intent_at), None),
         intent=Intent.model_validate(intent) if intent else None,

@@ -140,6 +140,7 @@ class Recorder:
             # What has been said in the parts before counts.
             standing = replace(
                 standing,
+                commands=standing.commands or earlier.commands,
                 outcome=standing.outcome or earlier.outcome,
                 known=standing.known or earlier.known,
                 intent=standing.intent or earlier.intent,
@@ -203,6 +204,8 @@ class Recorder:
             size=standing.size + _size_of(sent),
             end=hash_of(sent),
             shares=tuple(segment.shares),
+            since=segment.confirmed_at,
+            commands=tuple(segment.commands),
             outcome=segment.outcome or standing.outcome,
             known=(segment.intent_at, segment.cause) if segment.intent_at else standing.known,
             intent=None,
