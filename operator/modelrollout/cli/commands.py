@@ -44,6 +44,7 @@ COMMANDS = {
     "history": Lazy("modelrollout.cli.history", "List what a model's versions had, span by span."),
     "compare": Lazy("modelrollout.cli.compare", "Set two attempts side by side."),
     "verify": Lazy("modelrollout.cli.verify", "Check that no record was changed."),
+    "report": Lazy("modelrollout.cli.report", "Account for the rollouts of a time: Markdown, one HTML page, or JSON."),
     "completion": Lazy("modelrollout.cli.completion", "Print a script that completes commands in your shell."),
 }
 """A new command is a module and a row here."""

@@ -4,7 +4,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-NEEDED = ("click", "rich", "yaml")
+NEEDED = ("click", "jinja2", "rich", "yaml")
 
 
 def main() -> int:

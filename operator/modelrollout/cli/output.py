@@ -45,7 +45,12 @@ def print_table(
 
 def print_json(value: object) -> None:
     """Print JSON as kubectl does."""
-    click.echo(json.dumps(value, indent=4, ensure_ascii=False))
+    click.echo(json_text(value), nl=False)
+
+
+def json_text(value: object) -> str:
+    """Return JSON as kubectl prints it."""
+    return json.dumps(value, indent=4, ensure_ascii=False) + "\n"
 
 
 def print_yaml(value: object) -> None:

@@ -1,16 +1,12 @@
 """`verify`: whether the chain of a model's records holds."""
 
-from collections.abc import Iterator
-from itertools import groupby
-
 import click
 
 from modelrollout.cli.exits import Exit
 from modelrollout.cli.output import output_option, print_json
 from modelrollout.cli.records import read_records
-from modelrollout.cli.rollouts import Object
 from modelrollout.cli.session import Session, all_namespaces_option, cluster_options, run, with_kubectl
-from modelrollout.core.chain import Break, end_of_chain, segments_of, verify
+from modelrollout.core.chain import Break, attempts_of, end_of_chain, segments_of, verify
 
 
 @click.command(epilog=with_kubectl("kubectl get mrr -l modelrollout.dev/rollout=MODEL -o json"))
@@ -26,7 +22,7 @@ def command(session: Session, model: str | None, output: str) -> int:
     the operator's log has the same in its line "segment recorded", so that a record that was forged as a whole shows.
     """
     records = run(read_records(session, model))
-    breaks = [broken for parts in _attempts(records) for broken in verify(parts)]
+    breaks = [broken for parts in attempts_of(records) for broken in verify(parts)]
     if output == "json":
         ends = [
             {"record": one["metadata"]["name"], "segments": len(segments_of(one)), "hash": end_of_chain(one)}
@@ -42,19 +38,6 @@ def command(session: Session, model: str | None, output: str) -> int:
         if not breaks:
             click.echo(f"{len(records)} records, every chain holds")
     return Exit.NO if breaks else Exit.YES
-
-
-def _attempts(records: list[Object]) -> Iterator[list[Object]]:
-    """Yield the parts of each attempt together, in order."""
-
-    def attempt(record: Object) -> tuple[str, ...]:
-        spec = record["spec"]
-        first = record["metadata"]["name"].partition(".")[0] if spec.get("part", 1) > 1 else record["metadata"]["name"]
-        return record["metadata"].get("namespace", ""), spec["rollout"]["uid"], first
-
-    ordered = sorted(records, key=lambda record: (attempt(record), record["spec"].get("part", 1)))
-    for _, parts in groupby(ordered, attempt):
-        yield list(parts)
 
 
 def _sentence(broken: Break) -> str:

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 
@@ -36,6 +37,23 @@ def end_of_chain(record: Mapping[str, Any]) -> str:
 def segments_of(record: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
     """Return the segments as they are stored."""
     return (record.get("status") or {}).get("segments") or []
+
+
+def attempts_of(records: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield the parts of each attempt together, in order."""
+
+    def attempt(record: Mapping[str, Any]) -> tuple[str, ...]:
+        return record["metadata"].get("namespace", ""), record["spec"]["rollout"]["uid"], first_name(record)
+
+    ordered = sorted(records, key=lambda record: (attempt(record), record["spec"].get("part", 1)))
+    for _, parts in groupby(ordered, attempt):
+        yield list(parts)
+
+
+def first_name(record: Mapping[str, Any]) -> str:
+    """Return the name of the first part of a record's attempt."""
+    name: str = record["metadata"]["name"]
+    return name.removesuffix(f".{record['spec'].get('part', 1)}") if record["spec"].get("part", 1) > 1 else name
 
 
 def verify(records: Iterable[Mapping[str, Any]]) -> Iterator[Break]:

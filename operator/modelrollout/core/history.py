@@ -19,6 +19,7 @@ class Account:
     name: str
     spec: RecordSpec
     status: RecordStatus
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,9 @@ def parse_account(record: Mapping[str, Any]) -> Account:
         ValueError: it is none.
     """
     status = RecordStatus.model_validate(record.get("status") or {})
-    return Account(record["metadata"]["name"], RecordSpec.model_validate(record["spec"]), status)
+    metadata = record["metadata"]
+    spec = RecordSpec.model_validate(record["spec"])
+    return Account(metadata["name"], spec, status, metadata.get("namespace", ""))
 
 
 def in_order(accounts: Iterable[Account]) -> list[Account]:
