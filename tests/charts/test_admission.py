@@ -274,12 +274,22 @@ def test_policies_come_where_the_cluster_has_them(
     assert ("admissionregistration.k8s.io" in json.dumps(objects)) == bool(kinds)
 
 
-def test_records_are_written_by_the_operator_alone(cluster: LocalCluster):
-    objects = render(cluster, {}, "ops")
+@pytest.mark.parametrize("retention", [False, True])
+def test_records_are_written_by_the_operator_alone_and_deleted_by_retention_alone(
+    cluster: LocalCluster, retention: bool
+):
+    objects = render(cluster, {"retention": {"enabled": retention}}, "ops")
 
     policy = next(one for one in objects if one["metadata"]["name"] == "modelrollout-records" and "spec" in one)
 
-    (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
-    assert rule["resources"] == ["modelrolloutrecords", "modelrolloutrecords/status"]
-    assert rule["operations"] == ["CREATE", "UPDATE"]
-    assert "'system:serviceaccount:ops:modelrollout'" in policy["spec"]["validations"][0]["expression"]
+    written, deleted = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert written["resources"] == ["modelrolloutrecords", "modelrolloutrecords/status"]
+    assert written["operations"] == ["CREATE", "UPDATE"]
+    assert (deleted["resources"], deleted["operations"]) == (["modelrolloutrecords"], ["DELETE"])
+    writing, deleting = (one["expression"] for one in policy["spec"]["validations"])
+    assert (
+        writing
+        == "request.operation == 'DELETE' || request.userInfo.username in ['system:serviceaccount:ops:modelrollout']"
+    )
+    may = ["system:serviceaccount:ops:modelrollout-retention"] if retention else []
+    assert deleting.endswith(f"|| request.userInfo.username in {may}")

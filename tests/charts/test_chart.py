@@ -74,6 +74,7 @@ EVERYTHING: Values = {
         "extraEgress": [{"ports": [{"port": 4317, "protocol": "TCP"}]}],
     },
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "interval": "15s"},
+    "retention": {"enabled": True, "days": 180, "keep": 50, "schedule": "0 4 * * 0", "dryRun": True},
     "podAnnotations": {"prometheus.io/scrape": "true"},
     "podLabels": {"team": "platform"},
     "nodeSelector": {"kubernetes.io/os": "linux"},

@@ -56,6 +56,7 @@ LEASE: Granted = {
     ("coordination.k8s.io", "leases"): {"create"},
     ("coordination.k8s.io", "leases/modelrollout"): {"get", "patch"},
 }
+RETENTION: Granted = {("modelrollout.dev", "modelrolloutrecords"): {"list", "delete"}}
 FREEZE = {("", "configmaps/modelrollout-freeze"): {"get"}}
 Grants = dict[tuple[str, str], set[str]]
 
@@ -97,6 +98,23 @@ def test_the_operator_of_two_namespaces_may_do_this_there_and_no_more(cluster: L
         ("Role", "modelrollout", "a"): IN_A_NAMESPACE,
         ("Role", "modelrollout", "b"): IN_A_NAMESPACE,
         ("Role", "modelrollout-freeze", "ops"): FREEZE,
+    }
+
+
+@pytest.mark.parametrize("namespaces", [[], ["a", "b"]])
+def test_retention_has_an_account_of_its_own_that_lists_and_deletes_records_and_no_more(
+    cluster: LocalCluster, namespaces: list[str]
+) -> None:
+    values = {"namespaces": namespaces}
+    without = roles(render(cluster, values, "ops"))
+    objects = render(cluster, {**values, "retention": {"enabled": True}}, "ops")
+
+    kind, places = ("Role", namespaces) if namespaces else ("ClusterRole", [None])
+    assert roles(objects) == {**without, **{(kind, "modelrollout-retention", one): RETENTION for one in places}}
+    bound = [one for one in objects if one.get("roleRef", {}).get("name") == "modelrollout-retention"]
+    assert [one["metadata"].get("namespace") for one in bound] == places
+    assert {(one["name"], one["namespace"]) for role in bound for one in role["subjects"]} == {
+        ("modelrollout-retention", "ops")
     }
 
 
@@ -148,6 +166,7 @@ def test_several_replicas_may_also_have_their_one_lease(cluster: LocalCluster, n
                 "onCall": {"subjects": [{"kind": "Group", "name": "oncall"}]},
                 "approvers": {"subjects": [{"kind": "Group", "name": "oncall"}]},
                 "serviceMonitor": {"enabled": True},
+                "retention": {"enabled": True},
             },
             id="everything that can be switched on",
         ),
@@ -164,10 +183,18 @@ def test_nobody_is_given_wildcards_secrets_or_a_way_to_more_rights(cluster: Loca
     assert "*" not in json.dumps([one.get("rules") for one in objects])
     assert resources.isdisjoint({"secrets", "pods", "pods/exec", "serviceaccounts/token", "configmaps"})
     assert verbs <= READ | WRITE | {"approve", "update", "delete"}
-    assert [key for key, grant in roles(objects).items() if any("delete" in verbs for verbs in grant.values())] == [
-        ("ClusterRole", "modelrollout-editor", None)
+    deleting = [
+        (role, resource)
+        for (_, role, _), grant in roles(objects).items()
+        for (_, resource), verbs in grant.items()
+        if "delete" in verbs
     ]
-    assert [one for one in subjects if one["name"] not in {"modelrollout", "oncall"}] == []
+    on = values.get("retention", {}).get("enabled", False)
+    assert sorted(deleting) == [
+        ("modelrollout-editor", "modelrollouts"),
+        *([("modelrollout-retention", "modelrolloutrecords")] if on else []),
+    ]
+    assert [one for one in subjects if one["name"] not in {"modelrollout", "modelrollout-retention", "oncall"}] == []
     assert {one["kind"] for one in objects}.isdisjoint({"Secret", "ValidatingWebhookConfiguration"})
     assert {one["metadata"]["name"] for one in objects if one["kind"] == "ConfigMap"} <= {"modelrollout-settings"}
 

@@ -43,7 +43,7 @@ def hostile(text: str) -> Report:
     """A report in which this text stands wherever somebody may write."""
     command = asked("hold", text, NOON + timedelta(minutes=5), verified=False, reason=text, result=text)
     name = text[:60]
-    return report(
+    found = report(
         rolled_back(
             commands=[command],
             candidate={**version(name), "artifact": {"uri": text, "trainingData": text}},
@@ -62,6 +62,8 @@ def hostile(text: str) -> Report:
             decided=NOON + timedelta(hours=1),
         ),
     )
+    assert not found.unread
+    return found
 
 
 class Elements(HTMLParser):
@@ -147,6 +149,12 @@ class TestMarkdown:
             "| errors | Fail | 4.1% | 1% | 172 bad of 4,210 | 140 bad of 80,112 |",
         ):
             assert line in text
+
+
+def test_what_is_not_there_is_to_be_looked_at():
+    text = markdown(report(promoted(attempt=3)), "made")
+
+    assert "- models/fraud: no record tells of attempts 1 to 2, and retention would have left them" in text
 
 
 def test_json_has_seconds_and_null_for_what_no_record_tells():

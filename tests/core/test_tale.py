@@ -181,6 +181,11 @@ class TestWhatDoesNotHold:
 
         assert sentence in " ".join(tale(stored).flaws)
 
+    def test_attempts_that_no_record_tells_of_are_named(self):
+        (model,) = report(promoted(), promoted(attempt=4, decided=NOON + 9 * HOUR)).models
+
+        assert [(one.first, one.last, one.by_retention) for one in model.absent] == [(2, 3, False)]
+
     def test_a_record_that_cannot_be_read_is_named_and_the_others_are_told_of(self):
         broken = promoted(attempt=2)
         del broken["spec"]["candidate"]
@@ -188,7 +193,7 @@ class TestWhatDoesNotHold:
         found = report(promoted(), broken)
 
         assert len(found.tales) == 1
-        assert found.unread[0].startswith("models/fraud-11111111-g2-2: ")
+        assert found.unread == ("models/fraud-11111111-g2-2: RecordSpec, candidate: Field required",)
 
 
 class TestContinuations:

@@ -4,8 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from modelrollout.wiring.process import _explain
-from modelrollout.wiring.settings import Settings
+from modelrollout.wiring.settings import Settings, explain
 from pydantic import ValidationError
 
 HOOK = {"type": "webhook", "url": "https://chat.example/hook"}
@@ -18,7 +17,7 @@ def settings(target: dict[str, Any], **more: Any) -> Settings:
 def refusal(target: dict[str, Any]) -> str:
     with pytest.raises(ValidationError) as found:
         settings(target)
-    return _explain(found.value)
+    return explain(found.value)
 
 
 def test_settings_come_as_json_from_the_environment(monkeypatch):

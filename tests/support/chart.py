@@ -62,10 +62,10 @@ def install_rbac(
     install_crds(cluster)
     values = values or {}
     kinds = RBAC_KINDS | (POLICY_KINDS if values.get("namespaces") else frozenset())
-    objects = [one for one in render(cluster, values, namespace, release or namespace) if one["kind"] in kinds]
-    cluster.apply(objects)
-    account = next(one for one in objects if one["kind"] == "ServiceAccount")
-    return namespace, account["metadata"]["name"]
+    objects = render(cluster, values, namespace, release or namespace)
+    cluster.apply([one for one in objects if one["kind"] in kinds])
+    deployment = next(one for one in objects if one["kind"] == "Deployment")
+    return namespace, deployment["spec"]["template"]["spec"]["serviceAccountName"]
 
 
 def _wait_until_served(cluster: LocalCluster, crd: Object) -> None:

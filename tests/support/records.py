@@ -151,13 +151,17 @@ def rolled_back(
     failed = gate(
         verdict="Fail", reason="LimitExceeded", value="4.1%", bad=172, message="172 of 4,210 requests were bad"
     )
-    back = {"cause": "GateFailed", "message": "gate errors: 4.1% of 4,210 requests were bad, 1% is allowed"}
     return record(
         segment(shares(5, candidate, baseline), decided, cause="Started", message="attempt 1 has started"),
         segment(
             shares(0, candidate, baseline),
             decided + timedelta(minutes=20),
-            **{"took": took, "gates": [failed], "outcome": "RolledBack", "commands": list(commands), **back},
+            took=took,
+            cause="GateFailed",
+            message="gate errors: 4.1% of 4,210 requests were bad, 1% is allowed",
+            gates=[failed],
+            commands=list(commands),
+            outcome="RolledBack",
         ),
         decided=decided,
         **fields,

@@ -159,6 +159,28 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- printf "system:serviceaccount:%s:%s" .Release.Namespace (include "modelrollout.serviceAccount" .) -}}
 {{- end -}}
 
+{{/* Names of CronJobs have at most 52 characters. */}}
+{{- define "modelrollout.retention" -}}
+{{- printf "%s-retention" (include "modelrollout.name" . | trunc 42 | trimSuffix "-") -}}
+{{- end -}}
+
+{{/* Not the operator's selector: neither its Deployment, its budget nor its Service shall take a job's pod for its own. */}}
+{{- define "modelrollout.retentionSelector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}-retention
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "modelrollout.retentionLabels" -}}
+{{ include "modelrollout.retentionSelector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- define "modelrollout.retentionUser" -}}
+{{- printf "system:serviceaccount:%s:%s" .Release.Namespace (include "modelrollout.retention" .) -}}
+{{- end -}}
+
 {{/* Where policies hold: in the namespaces that are watched. */}}
 {{- define "modelrollout.watched" -}}
 {{- with .Values.namespaces -}}

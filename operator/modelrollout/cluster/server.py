@@ -67,7 +67,12 @@ class Fence(Protocol):
 
 
 async def connect(
-    kubeconfig: Path | None, *, call_limit: timedelta, on_call: OnCall = _ignore, fence: Fence | None = None
+    kubeconfig: Path | None,
+    *,
+    call_limit: timedelta,
+    on_call: OnCall = _ignore,
+    fence: Fence | None = None,
+    caller: Caller = OPERATOR,
 ) -> "ApiServer":
     """Return the API server that a kubeconfig names; without one, that of the pod we run in.
 
@@ -85,7 +90,7 @@ async def connect(
             await load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
     except ConfigException as error:
         raise Unavailable(f"no credentials for the API server: {error}") from error
-    return ApiServer(ApiClient(configuration), call_limit=call_limit, on_call=on_call, fence=fence)
+    return ApiServer(ApiClient(configuration), call_limit=call_limit, on_call=on_call, fence=fence, caller=caller)
 
 
 class ApiServer:
@@ -247,6 +252,16 @@ class ApiServer:
         """Carry out a JSON patch (RFC 6902) and return the object; a step that sets resourceVersion guards the write."""
         path = resource.path(namespace, name, subresource)
         return await self._call("patch", "PATCH", path, self._writing(strict=strict), list(steps))
+
+    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str, guard: str) -> None:
+        """Delete the object of this uid, if it is still at resourceVersion `guard`.
+
+        Raises:
+            Conflict: it has changed, or is another one under the name.
+        """
+        only = {"uid": uid, "resourceVersion": guard}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": only}
+        await self._call("delete", "DELETE", resource.path(namespace, name), None, body)
 
     async def served(self, group: str, version: str) -> frozenset[str]:
         """Return the plural names of the kinds that the server knows in a group; none where it lacks the group."""

@@ -59,10 +59,11 @@ def first_name(record: Mapping[str, Any]) -> str:
 def verify(records: Iterable[Mapping[str, Any]]) -> Iterator[Break]:
     """Yield what does not hold in the records of one attempt, which come in the order of their parts."""
     before: Mapping[str, Any] | None = None
-    for part, record in enumerate(records, start=1):
+    part = 1
+    for record in records:
         yield from _verify_start(record, part, before)
         yield from _verify_segments(record)
-        before = record
+        before, part = record, record["spec"].get("part", 1) + 1
 
 
 def _verify_start(record: Mapping[str, Any], part: int, before: Mapping[str, Any] | None) -> Iterator[Break]:

@@ -8,12 +8,15 @@ from itertools import groupby
 from statistics import median
 from typing import Any
 
+from pydantic import ValidationError
+
 from modelrollout.api.record import RecordedCommand
 from modelrollout.api.rollout import Owner
 from modelrollout.api.status import Command, Outcome
 from modelrollout.core.asked import told_of
 from modelrollout.core.chain import attempts_of, end_of_chain, first_name
 from modelrollout.core.history import Account, Span, parse_account, spans_of
+from modelrollout.core.retention import Absence, absences, cut_short, entry_of
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.tale import Act, Tale, flaws_of, gaps_of
 
@@ -35,12 +38,13 @@ class Period:
 
 @dataclass(frozen=True)
 class Model:
-    """The attempts of a rollout that reach into a period, oldest first. `spans` are of all its records."""
+    """The attempts of a rollout that reach into a period, oldest first. `spans` and `absent` are of all its records."""
 
     namespace: str
     name: str
     tales: tuple[Tale, ...]
     spans: tuple[Span, ...]
+    absent: tuple[Absence, ...] = ()
 
     @property
     def owner(self) -> Owner | None:
@@ -121,7 +125,8 @@ def report_of(
         within = tuple(tale for tale in sorted(tales, key=_age) if _reaches(tale, period))
         if within:
             spans = spans_of(account for _, account in found)
-            models.append(Model(namespace, name, within, tuple(spans)))
+            absent = tuple(absences(entry_of(record) for record, _ in found))
+            models.append(Model(namespace, name, within, tuple(spans), absent))
     return Report(period, tuple(models), tuple(unread))
 
 
@@ -184,9 +189,16 @@ def _parsed(
         try:
             read.append((record, parse_account(shown(record))))
         except ValueError as error:
-            first = str(error).splitlines()[0]
-            unread.append(f"{record['metadata'].get('namespace', '')}/{record['metadata']['name']}: {first}")
+            unread.append(f"{record['metadata'].get('namespace', '')}/{record['metadata']['name']}: {_first_of(error)}")
     return read, unread
+
+
+def _first_of(error: ValueError) -> str:
+    """Return the first thing that is wrong, with the field that it is about."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    return f"{error.title}, {'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _place(pair: tuple[Mapping[str, Any], Account]) -> Key:
@@ -196,10 +208,11 @@ def _place(pair: tuple[Mapping[str, Any], Account]) -> Key:
 
 def _tales(found: Sequence[tuple[Mapping[str, Any], Account]], rollout: Rollout | None) -> Iterator[Tale]:
     accounts = {account.name: account for _, account in found}
+    interrupted = frozenset(cut_short(entry_of(record) for record, _ in found))
     for records in attempts_of(record for record, _ in found):
         parts = tuple(accounts[record["metadata"]["name"]] for record in records)
         asked = tuple(_asked(parts, first_name(records[0]), rollout))
-        yield Tale(parts, flaws_of(records, parts), asked, end_of_chain(records[-1]))
+        yield Tale(parts, flaws_of(records, parts, interrupted), asked, end_of_chain(records[-1]))
 
 
 def _asked(parts: Sequence[Account], name: str, rollout: Rollout | None) -> Iterator[RecordedCommand]:

@@ -1,6 +1,7 @@
 """What the records of one attempt come to: how it ended, how it went back, and who had a hand in it. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -16,9 +17,9 @@ from modelrollout.api.record import (
     Why,
 )
 from modelrollout.api.status import Outcome, Verdict
-from modelrollout.core.chain import verify
 from modelrollout.core.history import Account
 from modelrollout.core.record import OPERATOR
+from modelrollout.core.retention import breaks_in
 
 REHEARSALS = frozenset({Why.DRILL, Why.REHEARSED})
 
@@ -172,10 +173,16 @@ class Tale:
             before = segment.shares
 
 
-def flaws_of(records: Sequence[Mapping[str, Any]], parts: Sequence[Account]) -> tuple[str, ...]:
-    """Return what does not hold in the records of one attempt: broken chains, and what contradicts itself."""
+def flaws_of(
+    records: Sequence[Mapping[str, Any]], parts: Sequence[Account], interrupted: AbstractSet[str] = frozenset()
+) -> tuple[str, ...]:
+    """Return what does not hold in the records of one attempt: broken chains, and what contradicts itself.
+
+    `interrupted` names records whose earlier parts retention has taken.
+    """
     broken = [
-        f"{one.record}{'' if one.seq is None else f', segment {one.seq}'}: {one.message}" for one in verify(records)
+        f"{one.record}{'' if one.seq is None else f', segment {one.seq}'}: {one.message}"
+        for one in breaks_in(records, interrupted)
     ]
     return (*broken, *(flaw for part in parts for flaw in _contradictions(part)))
 

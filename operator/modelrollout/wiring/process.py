@@ -20,7 +20,7 @@ from modelrollout.wiring.collector import ShortCollections
 from modelrollout.wiring.handlers import NoMemories, kopf_settings
 from modelrollout.wiring.health import serve
 from modelrollout.wiring.kinds import until_more_are_served
-from modelrollout.wiring.settings import Settings
+from modelrollout.wiring.settings import Settings, explain
 from modelrollout.wiring.telemetry import set_up_logging
 from modelrollout.wiring.watchdog import Watchdog, measure_lag
 
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = CliApp.run(Settings, cli_args=given)
     except (ValidationError, SettingsError) as error:
-        return _refuse(_explain(error))
+        return _refuse(explain(error))
     set_up_logging(settings.log_format, settings.log_level)
     ShortCollections().begin()
     try:
@@ -143,18 +143,6 @@ async def _side_by_side(
         ready.set()
         stop.set()
         looking.cancel()
-
-
-def _explain(error: ValidationError | SettingsError) -> str:
-    """Return which flag is wrong and what to write instead."""
-    if not isinstance(error, ValidationError):
-        return str(error)
-    said = []
-    for item in error.errors():
-        flag = ".".join(str(part) for part in item["loc"]).replace("_", "-")
-        sentence = item["msg"].removeprefix("Value error, ")
-        said.append(f"--{flag}: {sentence}" if flag else sentence)
-    return "; ".join(said)
 
 
 def _refuse(sentence: str) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from modelrollout.api.fields import parse_duration
 from modelrollout.cluster import lease
@@ -172,3 +172,15 @@ class Settings(BaseSettings):
         if self.leader_election and not (self.lease_namespace or OWN_NAMESPACE.exists()):
             raise ValueError("outside of a pod --leader-election needs --lease-namespace")
         return self
+
+
+def explain(error: ValidationError | SettingsError) -> str:
+    """Return which flag is wrong and what to write instead."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    said = []
+    for item in error.errors():
+        flag = ".".join(str(part) for part in item["loc"]).replace("_", "-")
+        sentence = item["msg"].removeprefix("Value error, ")
+        said.append(f"--{flag}: {sentence}" if flag else sentence)
+    return "; ".join(said)

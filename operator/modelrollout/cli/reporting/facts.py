@@ -34,6 +34,10 @@ def _model(model: Model, period: Period) -> Mapping[str, Any]:
         "owner": model.owner.render() if model.owner else None,
         "totals": _totals(totals_of(model.tales, period)),
         "shares": [_span(span) for span in model.spans if span.since < period.until],
+        "absent": [
+            {"firstAttempt": one.first, "lastAttempt": one.last, "byRetention": one.by_retention}
+            for one in model.absent
+        ],
         "rollouts": [_tale(tale) for tale in model.tales],
     }
 

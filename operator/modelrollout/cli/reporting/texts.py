@@ -95,12 +95,14 @@ def to_look_at(report: Report) -> Iterator[tuple[str, str, str]]:
     for name, tale in told:
         yield from (("odd", name, odd) for act in tale.acts if report.period.has(act.at) and (odd := _oddity(act)))
     for model in report.models:
+        yield from (("odd", "", one.message) for one in model.absent if not one.by_retention)
         names = (
             hand.who for hand in hands_of(model.tales, report.period) if not hand.verified and not _is_external(hand)
         )
         yield from (
             ("odd", model_name(model), f"{name}: nobody vouches for this name, a client wrote it") for name in names
         )
+    yield from (("open", "", one.message) for model in report.models for one in model.absent if one.by_retention)
     yield from (("open", name, gap) for name, tale in told for gap in gaps_of(tale))
 
 
