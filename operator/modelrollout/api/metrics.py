@@ -31,7 +31,7 @@ PresetName = Literal[
 SHARED_LABELS = ["model_name", "namespace", "le"]
 """Labels that hold the same for both versions, whatever exports them."""
 
-HTTP_PRESETS = ("traefik", "envoy", "istio", "knative", "bentoml", "fastapi")
+HTTP_PRESETS = ("traefik", "envoy", "istio", "knative", "bentoml", "ray-serve", "fastapi")
 """Those whose errors are HTTP statuses; a gRPC call that fails has status 200."""
 
 LabelName = Annotated[

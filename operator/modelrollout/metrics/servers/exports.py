@@ -135,9 +135,9 @@ def per_token(name: str) -> Buckets:
     return Buckets(Selector(name), "s", of="tokens")
 
 
-def gauge(name: str, across: Literal["avg", "max"], means: str) -> Gauge:
-    """Return a gauge of how full a server is."""
-    return Gauge(Selector(name), across, means)
+def gauge(name: str, across: Literal["avg", "max"], means: str, *matchers: Matcher) -> Gauge:
+    """Return a gauge of how full a server is, of the series that meet all matchers."""
+    return Gauge(Selector(name, matchers), across, means)
 
 
 def equal(label: str, value: str) -> Matcher:

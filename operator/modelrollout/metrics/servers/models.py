@@ -6,6 +6,7 @@ from modelrollout.metrics.servers.exports import (
     Preset,
     counter,
     counters,
+    equal,
     gauge,
     like,
     milliseconds,
@@ -19,6 +20,7 @@ _NO_SATURATION = Lacks("It exports nothing that says how full it is. Use a value
 _NO_CACHE = Lacks("It has no prefix cache.")
 _CODES_OF_SERVER_ERRORS = "5..|Unknown|DeadlineExceeded|ResourceExhausted|Unimplemented|Internal|Unavailable|DataLoss"
 _PROBES = "/metrics|/health.*|/healthz|/livez|/readyz|/live|/ready|/v1/health.*"
+_RAYS_PROBES = f"/-/.*|{_PROBES}"
 
 KSERVE = Preset(
     name="kserve",
@@ -47,14 +49,16 @@ MLSERVER = Preset(
     name="mlserver",
     title="MLServer",
     source="mlserver.readthedocs.io/en/latest/user-guide/metrics.html",
-    shared=("model", "model_name"),
+    shared=("model", "model_name", "app_name"),
     requests=counters("model_infer_request_success_total", "model_infer_request_failure_total"),
     errors=counter("model_infer_request_failure_total"),
     duration=seconds("rest_server_request_duration_seconds", like("path", "/v2/models/.+/infer")),
     first_token=_NO_TOKENS,
     inter_token=_NO_TOKENS,
     queue_time=Lacks("Its histograms batch_request_queue and parallel_request_queue hold lengths, not times."),
-    saturation=Lacks("Its queues are histograms of lengths, not gauges. Use a value gate with a query of your own."),
+    saturation=gauge(
+        "rest_server_requests_in_progress", "max", "REST requests under way in one pod", equal("method", "POST")
+    ),
     tokens=_NO_TOKENS,
     prefix_cache=_NO_CACHE,
     traps=(
@@ -62,7 +66,13 @@ MLSERVER = Preset(
             "`model_infer_request_duration` is a summary without quantiles; durations are those of the REST server, so calls"
             " by gRPC have none."
         ),
-        "A failed request is counted as a failure whoever is at fault: bad input is one, too.",
+        (
+            "A failed request is counted as a failure whoever is at fault: input that the model cannot read is one, too, and"
+            " so is a call for a model that it does not have. A body that is no inference request (status 422) is neither"
+            " counted as a request nor as a failure."
+        ),
+        "`version` is `None` unless the caller names a version in the path, so it tells nothing apart.",
+        "What it counts lies in files in `metrics_dir`, in the folder that it starts in: servers that share it add up.",
     ),
 )
 
@@ -151,12 +161,24 @@ BENTOML = Preset(
     first_token=_NO_TOKENS,
     inter_token=_NO_TOKENS,
     queue_time=_NO_QUEUE_TIME,
-    saturation=gauge("bentoml_service_request_in_progress", "max", "requests under way at one endpoint of one pod"),
+    saturation=gauge(
+        "bentoml_service_request_in_progress",
+        "max",
+        "requests under way at one endpoint of one pod",
+        unlike("endpoint", _PROBES),
+    ),
     tokens=_NO_TOKENS,
     prefix_cache=_NO_CACHE,
     traps=(
         "`service_version` is the Bento's tag and tells versions apart as well, if it is `candidate.version`.",
-        "Series of status 200 and 500 exist from the start, at 0: a version without requests is not one without data.",
+        (
+            "Series of status 200 and 500 exist from the first probe on, at 0: a version without requests is not one without"
+            " data."
+        ),
+        (
+            "What it counts lies in files under `BENTOML_HOME`, which each start removes: let no two servers share that"
+            " folder."
+        ),
     ),
 )
 
@@ -165,9 +187,10 @@ RAY_SERVE = Preset(
     title="Ray Serve 2.10 and later",
     source="docs.ray.io/en/latest/serve/monitoring.html",
     shared=("application", "deployment", "route"),
-    requests=counter("ray_serve_deployment_request_counter_total"),
-    errors=counter("ray_serve_deployment_error_counter_total"),
-    duration=milliseconds("ray_serve_http_request_latency_ms"),
+    counts_http=True,
+    requests=counter("ray_serve_num_http_requests_total", unlike("route", _RAYS_PROBES)),
+    errors=counter("ray_serve_num_http_requests_total", unlike("route", _RAYS_PROBES), like("status_code", "5..")),
+    duration=milliseconds("ray_serve_http_request_latency_ms", unlike("route", _RAYS_PROBES)),
     first_token=_NO_TOKENS,
     inter_token=_NO_TOKENS,
     queue_time=Lacks("It exports how long its queues are, not how long requests wait. Use a saturation gate."),
@@ -175,8 +198,17 @@ RAY_SERVE = Preset(
     tokens=_NO_TOKENS,
     prefix_cache=_NO_CACHE,
     traps=(
-        "Every counter exists twice, with `_total` and as a gauge without: only the first is used.",
-        "Requests are counted by each deployment that they pass: an application of three counts three.",
+        (
+            "Requests are those of the HTTP proxies, which count each once; gRPC calls are not among them. Deployments count"
+            " each request that passes them: an application of three counts three."
+        ),
+        (
+            "`ray_serve_deployment_error_counter_total` counts exceptions alone: a status 500 that FastAPI answers with is"
+            " none. `ray_serve_num_http_error_requests_total` counts bad input, too."
+        ),
+        "The proxies count probes of their own `/-/healthz`, with status 503 while they start: these are left out.",
+        "Releases that expose every counter twice have a gauge without `_total`, which is not used.",
+        "A node exports what was counted up to 10 s ago (`metrics_report_interval_ms`).",
         (
             "Nodes export, not the Serve application: unless each node is scraped by a Service of the version's name, name"
             " `ray_io_cluster` or a label of your own as `versionLabel`."
