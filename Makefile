@@ -77,9 +77,9 @@ image: $(STAMP)  ## Build the image with docker, podman or buildah (BASE=debian:
 release: $(STAMP)  ## Put wheel, sdist, chart, bill of materials, licences and check sums into dist/.
 	@$(BIN)/python -m local.release
 
-test-presets: $(STAMP)  ## Ask gates of real model servers: FastAPI with the instrumentator, KServe's Python server.
-	@$(BIN)/python -m local.build kube prometheus presets/fastapi presets/kserve
-	@MODELROLLOUT_PRESET_TESTS=1 $(BIN)/python -m pytest -q tests/presets $(ARGS)
+test-presets: $(STAMP)  ## Ask gates of real model servers: FastAPI with the instrumentator, KServe, MLServer, BentoML, Ray Serve.
+	@$(BIN)/python -m local.build kube prometheus $(addprefix presets/,bentoml fastapi kserve mlserver ray-serve)
+	@MODELROLLOUT_PRESET_TESTS=1 $(BIN)/python -m pytest -v tests/presets $(ARGS)
 
 lint-chart: $(STAMP)  ## Lint the chart and the Dockerfile with helm, kubeconform and checkov.
 	@$(BIN)/python -m local.build kube prometheus helm kubeconform checkov

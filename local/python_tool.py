@@ -4,6 +4,8 @@ import hashlib
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 from local.golang import BuildFailed
@@ -14,7 +16,7 @@ PYTHON_TOOLS = ("checkov",)
 """Each has a `requirements.lock` in `local/tools/NAME` and a program of its name."""
 
 
-PRESET_SERVERS = ("fastapi", "kserve")
+PRESET_SERVERS = ("bentoml", "fastapi", "kserve", "mlserver", "ray-serve")
 """Model servers that `make test-presets` runs; each has its lock and its program in `local/tools/presets/NAME`."""
 
 
@@ -43,20 +45,33 @@ def find_environment(name: str) -> Path:
         with cache_lock(name.replace("/", "-")):
             if not whole.exists():
                 progress = Progress(name)
-                _install(home, lock)
+                _install(home, lock, progress)
                 whole.touch()
                 progress.tick(final="done")
     return home
 
 
-def _install(home: Path, lock: Path) -> None:
+def _install(home: Path, lock: Path, progress: Progress) -> None:
     shutil.rmtree(home, ignore_errors=True)
     pip = [str(home / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
     for step in (
         [sys.executable, "-m", "venv", str(home)],
         [*pip, "--require-hashes", "--only-binary", ":all:", "--requirement", str(lock)],
     ):
-        answer = subprocess.run(step, capture_output=True, text=True, check=False)
-        if answer.returncode:
-            said = answer.stderr.strip()[-400:] or answer.stdout.strip()[-400:]
-            raise BuildFailed(f"{lock.parent.name} could not be installed: `{' '.join(step)}` said {said}")
+        with tempfile.TemporaryFile("w+") as said:
+            process = subprocess.Popen(step, stdout=said, stderr=subprocess.STDOUT)
+            try:
+                _wait(process, progress)
+            except BaseException:
+                process.terminate()
+                raise
+            said.seek(0)
+            if process.returncode:
+                last = said.read().strip()[-400:]
+                raise BuildFailed(f"{lock.parent.name} could not be installed: `{' '.join(step)}` said {last}")
+
+
+def _wait(process: subprocess.Popen[bytes], progress: Progress) -> None:
+    while process.poll() is None:
+        progress.tick()
+        time.sleep(0.1)
