@@ -223,6 +223,21 @@ class TestOldNews:
 
         assert (later.status is not rollout.status) == is_written
 
+    @pytest.mark.parametrize(("after", "is_written"), [("49s", False), ("50s", True)])
+    def test_a_hundred_rollouts_of_a_namespace_renew_their_numbers_in_turn(self, after, is_written):
+        rollout = self.written()
+
+        seen = replace(looked(rollout, self.numbers(1000, NOW)), neighbours=100)
+
+        assert (decided(rollout, seen, after=after).status is not rollout.status) == is_written
+
+    def test_another_verdict_waits_for_no_turn(self):
+        rollout = self.written()
+
+        seen = replace(looked(rollout, self.numbers(1000, NOW, Verdict.PASS, "BelowLimit")), neighbours=5000)
+
+        assert decided(rollout, seen, after="1s").status is not rollout.status
+
     def test_a_step_of_weeks_costs_few_writes(self):
         rollout, writes = self.written(), 0
         for look in range(1, 1000):

@@ -23,6 +23,17 @@ def test_the_newest_resource_version_wins():
     assert len(store) == 1
 
 
+def test_the_rollouts_of_a_namespace_are_counted():
+    store = Store()
+    for uid in ("u1", "u2", "u3"):
+        store.put(rollout(uid=uid))
+    store.put(rollout(2, uid="u1"))
+    store.drop("u3")
+    store.drop("u3")
+
+    assert (store.number_in("models"), store.number_in("other")) == (2, 0)
+
+
 def test_versions_are_compared_as_numbers():
     store = Store()
     store.put(rollout(9))

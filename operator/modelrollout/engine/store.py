@@ -1,6 +1,7 @@
 """The rollouts as the watch last said, by uid; the newest resourceVersion wins."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -37,6 +38,7 @@ class Store:
     def __init__(self) -> None:
         self._objects: dict[Key, Stored] = {}
         self._by_name: dict[tuple[str, str], set[Key]] = {}
+        self._namespaces = Counter[str]()
         self._sharing = Sharing()
 
     def __len__(self) -> int:
@@ -53,6 +55,8 @@ class Store:
             return False
         if known is not None:
             self._unindex(uid, known.rollout)
+        else:
+            self._namespaces[obj["metadata"]["namespace"]] += 1
         read = parse_rollout(obj, known.rollout if known else None)
         self._sharing.share(read.status)
         if read.spec is not None and not (known and known.rollout.spec is read.spec):
@@ -82,6 +86,11 @@ class Store:
         """Forget the object."""
         if known := self._objects.pop(key, None):
             self._unindex(key, known.rollout)
+            self._namespaces[known.rollout.namespace] -= 1
+
+    def number_in(self, namespace: str) -> int:
+        """Return how many rollouts there are in a namespace."""
+        return self._namespaces[namespace]
 
     def all(self) -> Iterator[Stored]:
         """Return the objects, in no promised order."""

@@ -220,7 +220,8 @@ class Engine:
         seen = await self._observer.observe(rollout, notes, now)
         if (left := way_back_in(seen.route)) and left.uid not in self._store:
             self._hurry(left.uid)  # Of a deleted rollout of this name: ours waits for it.
-        case = Case(rollout, replace(seen, recorded=is_recorded(rollout, seen)), self._clock(), self._limits)
+        seen = replace(seen, recorded=is_recorded(rollout, seen), neighbours=self._store.number_in(rollout.namespace))
+        case = Case(rollout, seen, self._clock(), self._limits)
         decision = decide(case)
         if not goes_back(decision.verb):
             decision = await self._accounts.allow(case, decision, notes, now)
