@@ -54,6 +54,8 @@ class TestEstimate:
         [
             pytest.param(NoData(Unknown.NO_DATA, "none"), 1, NOT_KNOWN, id="nobody can say"),
             pytest.param(Minutes(59, 59, 5900, 300, 3000.0), 1, NOT_KNOWN, id="less than an hour"),
+            pytest.param(Minutes(65, 0, 6000, 300, 3.0), 1, NOT_KNOWN, id="requests in no minute"),
+            pytest.param(Minutes(65, 0, 0, 0, 0.0), 1, "1", id="no requests"),
             pytest.param(Minutes(60, 60, 6000, 19, 19.0), 1, "1", id="too few bad ones"),
             pytest.param(Minutes(60, 60, 6000, 0, 0.0), 1, "1", id="none at all"),
             pytest.param(Minutes(60, 60, 6000, 6000, 6000.0), 1, "1", id="nothing but bad ones"),

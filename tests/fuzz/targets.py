@@ -19,6 +19,8 @@ from modelrollout.wiring.settings import Settings
 from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsError
 
+from tests.fuzz.verdicts import verdicts
+
 META = {"namespace": "models", "name": "fraud", "uid": "u1", "generation": 1, "resourceVersion": "7"}
 SERVICE = ServiceRef(name="fraud-v1", port=8080)
 
@@ -112,7 +114,7 @@ def settings(data: bytes) -> None:
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     target.__name__.replace("_", "-"): target
-    for target in (field_texts, prometheus_answers, api_failures, stored_objects, managed_fields, settings)
+    for target in (field_texts, prometheus_answers, verdicts, api_failures, stored_objects, managed_fields, settings)
 }
 SEEDS: Mapping[str, tuple[bytes, ...]] = {
     "field-texts": (b"0.5", b"1h30m", b"14d", b"25%", b"-0.2", b"2026-11-17T15:47:00Z"),
@@ -120,6 +122,17 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = {
         b'\0{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"2"]}]}}',
         b'\0{"status":"success","warnings":["x"],"data":{"resultType":"scalar","result":[1,"NaN"]}}',
         b'\4{"status":"error","errorType":"timeout","error":"x"}',
+    ),
+    "verdicts": (
+        b"\0\0\n2\n300\n3\n300\n3\n65\n65\n4000\n40\n1.5",
+        b"\0\1\n2\npart=0:2 part=1:300 part=2:3 part=3:300 part=4:3",
+        b"\2\0\n2\n300\n290\n300\n290",
+        b"\3\0\n2\n300\n300",
+        b"\4\0\n2\nle=1:100 le=2:200 le=+Inf:300\nle=1.0:100 le=2.0:150 le=+Inf:300",
+        b"\7\0\n0.1\nNaN",
+        b"\x08\0\n0.1\n1e400\n-Inf",
+        b'\x09\0\n2\n!\6x\n{"status":"success","warnings":["x"],"data":{"resultType":"vector","result":[]}}',
+        b"\x0b\3\n1794930420\n0.5",
     ),
     "api-failures": (b'\0\x670010\0{"message":"cannot patch resource \\"httproutes\\""}',),
     "stored-objects": (b'{"spec":{"owner":{"team":"x"}},"status":{"phase":"Held","commands":[]}}',),

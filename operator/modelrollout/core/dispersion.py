@@ -26,12 +26,13 @@ INDEPENDENT = Dispersion(1.0, None)
 def dispersion_of(history: Minutes | NoData) -> Dispersion:
     """Return the variance of bad requests over what independent ones have, from minutes before anything was judged.
 
-    1 where fewer than 20 were bad: so few tell nothing. Not known, and 1, without an hour of them. At most 50.
+    1 where fewer than 20 were bad: so few tell nothing. Not known, and 1, without an hour of them, or if no
+    minute is said to have had the requests that there were. At most 50.
 
     Source: Pearson's statistic of a binomial share, mean over the minutes that had requests; a tenth of what it has above
     1 is added.
     """
-    if isinstance(history, NoData) or history.minutes < LEAST_MINUTES:
+    if isinstance(history, NoData) or history.minutes < LEAST_MINUTES or (history.total and not history.busy):
         return Dispersion(1.0, NOT_KNOWN)
     if history.bad < LEAST_BAD or history.total <= history.bad:
         return recall("1")
