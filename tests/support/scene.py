@@ -38,6 +38,8 @@ class Scene:
     cluster: LocalCluster
     namespace: str
     source_url: str = ""
+    source: dict[str, Any] = field(default_factory=dict)
+    """More of the metrics source's settings."""
     models: dict[str, ModelServer] = field(default_factory=dict)
     loads: list[Load] = field(default_factory=list)
     operator: Process = field(init=False)
@@ -70,7 +72,7 @@ class Scene:
         environment = {
             "PYTHONPATH": str(TOP / "operator"),
             "MODELROLLOUT_NAMESPACES": json.dumps([self.namespace]),
-            "MODELROLLOUT_METRICS_SOURCES": json.dumps({"default": {"url": url, "timeout": "2s"}}),
+            "MODELROLLOUT_METRICS_SOURCES": json.dumps({"default": {"url": url, "timeout": "2s", **self.source}}),
             "MODELROLLOUT_MIN_INTERVAL": "1s",
             "MODELROLLOUT_STATUS_REFRESH": "1s",
             "MODELROLLOUT_RAW_QUERIES": "true",
