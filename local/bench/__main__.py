@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from local.bench import neighbours, runs
+from local.bench import gates, neighbours, runs
 from local.bench.figures import Report
+from local.bench.fleet import INTERVAL
 from local.bench.meters import describe_machine, load_now
 from local.bench.progress import Ticker
 from local.bench.runs import Bench, Found, grow
@@ -28,16 +29,29 @@ PARTS: dict[str, tuple[Callable[[Bench], Found], range]] = {
     "hostile": (neighbours.time_beside_hostile, range(10, 11)),
 }
 """Each part with the numbers of rollouts in progress at which it is measured when nobody says which."""
+ALONE: dict[str, Callable[[int], Found]] = {"gates": gates.time_gates}
+"""The parts that need neither control plane nor operator, nor any rollout in progress; each takes a number of gates."""
+_ONE = 1
+"""What such a part counts as in progress: the rollout at hand."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what the command line asks for; return the exit code: 0 whatever the figures are."""
     given = _parse(arguments)
     kept: Path | None = given.keep
-    report = Report.read(kept) if kept and kept.exists() else Report(describe_machine())
+    report = Report.read(kept) if kept and kept.exists() else Report(describe_machine(), given.interval)
+    if report.interval != given.interval:
+        print(
+            f"bench failed: the figures in {kept} are of an interval of {report.interval:g} s, not {given.interval} s:"
+            " give another file to --keep",
+            file=sys.stderr,
+        )
+        return 1
     try:
-        for gates, sizes in ((1, given.rollouts), (4, given.four_gates)):
-            _measure(given, gates, sizes, report)
+        for count, sizes in ((1, given.rollouts), (4, given.four_gates)):
+            if sizes:
+                _measure_alone(given, count, report)
+            _measure(given, count, sizes, report)
     except (BuildFailed, NamespaceRefused, ProcessFailed, NothingSeen) as failure:
         print(f"bench failed: {failure}", file=sys.stderr)
         return 1
@@ -46,7 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _measure(given: argparse.Namespace, gates: int, sizes: Sequence[int], report: Report) -> None:
+def _measure_alone(given: argparse.Namespace, count: int, report: Report) -> None:
+    """Add figures of the parts that need nothing to be in progress, with so many gates."""
+    for name, measure in ALONE.items():
+        if (given.only and name not in given.only) or (name, _ONE, count) in report.done:
+            continue
+        report.add(name, _ONE, count, list(measure(count)), load_now())
+        if given.keep:
+            report.keep(given.keep)
+
+
+def _measure(given: argparse.Namespace, count: int, sizes: Sequence[int], report: Report) -> None:
     """Add figures with so many rollouts in progress, one size after the other.
 
     Raises:
@@ -56,20 +80,20 @@ def _measure(given: argparse.Namespace, gates: int, sizes: Sequence[int], report
         (size, name)
         for size in sorted(sizes)
         for name, (_, usual) in PARTS.items()
-        if (name in given.only if given.only else size in usual) and (name, size, gates) not in report.done
+        if (name in given.only if given.only else size in usual) and (name, size, count) not in report.done
     ]
     if not todo:
         return
     ticker = Ticker()
-    ticker.begin(f"starting the control plane and the operator, rollouts with {gates} gates")
-    with set_up(gates) as (stage, fleet):
+    ticker.begin(f"starting the control plane and the operator, rollouts with {count} gates")
+    with set_up(count, timedelta(seconds=given.interval)) as (stage, fleet):
         spans = (timedelta(seconds=given.steady), timedelta(seconds=given.outage))
         bench = Bench(stage, fleet, ticker, given.edits, given.breaches, given.neighbours, *spans)
         for size, name in todo:
             grow(bench, size)
             measure, _ = PARTS[name]
             found = list(measure(bench))
-            report.add(name, size, gates, found, load_now())
+            report.add(name, size, count, found, load_now())
             stage.check()
             if given.keep:
                 report.keep(given.keep)
@@ -84,7 +108,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     sizes = [1, 10, 200, 1000, 5000]
     add("--rollouts", type=_sizes, default=sizes, metavar="N,N", help="in progress (default 1,10,200,1000,5000)")
     add("--four-gates", type=_sizes, default=[200, 1000], metavar="N,N", help="with four gates (default 200,1000)")
-    add("--only", type=_parts, default=[], metavar="PART,PART", help=f"of {', '.join(PARTS)}; at every size then")
+    add(
+        "--only",
+        type=_parts,
+        default=[],
+        metavar="PART,PART",
+        help=f"of {', '.join([*ALONE, *PARTS])}; at every size then",
+    )
+    seconds = INTERVAL.total_seconds()
+    add("--interval", type=_interval, default=round(seconds), metavar="SECONDS", help=f"between looks ({seconds:g})")
     add("--edits", type=_number, default=100, help="status edits to time at each size (default 100)")
     add("--breaches", type=_number, default=40, help="bad samples to time, at most 5 a rollout (40)")
     add("--neighbours", type=_number, default=1000, help="hostile rollouts in another namespace (1000)")
@@ -102,14 +134,21 @@ def _number(text: str) -> int:
     return number
 
 
+def _interval(text: str) -> int:
+    seconds = int(text)
+    if not 10 <= seconds <= 60:
+        raise argparse.ArgumentTypeError("give seconds from 10, the operator's least, to 60")
+    return seconds
+
+
 def _sizes(text: str) -> list[int]:
     return [_number(part) for part in text.split(",")] if text != "none" else []
 
 
 def _parts(text: str) -> list[str]:
     names = text.split(",")
-    if unknown := sorted(set(names) - set(PARTS)):
-        raise argparse.ArgumentTypeError(f"no part {unknown[0]}; there are {', '.join(PARTS)}")
+    if unknown := sorted(set(names) - {*ALONE, *PARTS}):
+        raise argparse.ArgumentTypeError(f"no part {unknown[0]}; there are {', '.join([*ALONE, *PARTS])}")
     return names
 
 

@@ -38,9 +38,13 @@ class Level:
 
 @dataclass
 class Report:
-    """Everything one run found, and which parts of it are done: name, rollouts in progress, gates."""
+    """Everything one run found, and which parts of it are done: name, rollouts in progress, gates.
+
+    `interval` is the seconds between two looks at each of the rollouts in progress: one for a whole report.
+    """
 
     machine: Mapping[str, str]
+    interval: float
     spreads: list[Spread] = field(default_factory=list)
     levels: list[Level] = field(default_factory=list)
     done: list[tuple[str, int, int]] = field(default_factory=list)
@@ -59,7 +63,9 @@ class Report:
         """Return the report of an earlier run as it was kept."""
         kept = json.loads(file.read_text())
         spreads = [Spread(**spread) for spread in kept["spreads"]]
-        return cls(kept["machine"], spreads, [Level(**level) for level in kept["levels"]], [*map(tuple, kept["done"])])
+        levels = [Level(**level) for level in kept["levels"]]
+        # Before there was a choice it was 10 s.
+        return cls(kept["machine"], kept.get("interval", 10.0), spreads, levels, [*map(tuple, kept["done"])])
 
     def keep(self, file: Path) -> None:
         """Write the report to a file."""
@@ -94,7 +100,8 @@ class Report:
             )
             for level in self.levels
         ]
-        machine = ", ".join(f"{name} {value}" for name, value in self.machine.items())
+        depends_on = {**self.machine, "interval": f"{self.interval:g} s"}
+        machine = ", ".join(f"{name} {value}" for name, value in depends_on.items())
         head = ("time from … to …", "in progress", "gates", "times", "p50", "p99", "longest", "load", "target")
         costs = ("what it costs", "in progress", "gates", "", "load", "target")
         return "\n\n".join(part for part in (machine, _table(head, spreads), _table(costs, levels)) if part)

@@ -16,6 +16,7 @@ NAMESPACE = "bench"
 BACKEND = "10.244.100.3"
 """Where every endpoint points; nobody listens there, because no request is sent."""
 INTERVAL = timedelta(seconds=10)
+"""Between two looks, unless said otherwise."""
 PATIENCE = timedelta(seconds=120)
 GATES = (
     {"name": "errors", "errorRate": {"max": "5%", "maxIncrease": "50%"}},
@@ -65,11 +66,14 @@ class Asked(NamedTuple):
 class Fleet:
     """Rollouts in progress. Every wait raises NothingSeen after a minute."""
 
-    def __init__(self, api: Api, *, leaves: Watch[bool], rollouts: Watch[Standing], gates: int) -> None:
+    def __init__(
+        self, api: Api, *, leaves: Watch[bool], rollouts: Watch[Standing], gates: int, interval: timedelta
+    ) -> None:
         self._api = api
         self._leaves = leaves
         self._rollouts = rollouts
         self.gates = gates
+        self.interval = interval
         self.names: list[str] = []
 
     def grow(self, size: int, pause: float, tell: Callable[[str], None]) -> list[str]:
@@ -93,7 +97,7 @@ class Fleet:
             backend["spec"]["clusterIP"] = "None"
             self._api.call("POST", f"/api/v1/namespaces/{NAMESPACE}/services", backend)
             self._api.call("POST", f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices", endpoints)
-        self._api.call("POST", _ROLLOUTS, manifest(name, self.gates))
+        self._api.call("POST", _ROLLOUTS, manifest(name, self.gates, self.interval))
 
     def settle(self, name: str, *, after: float, within: timedelta = PATIENCE) -> None:
         """Wait until the rollout is at its step, the route written and the gates looked at: nothing is under way."""
@@ -130,7 +134,7 @@ class Fleet:
         return Counter(standing_of(item).phase for item in items)
 
 
-def manifest(name: str, gates: int) -> dict[str, Any]:
+def manifest(name: str, gates: int, interval: timedelta = INTERVAL) -> dict[str, Any]:
     """Return a rollout with one to four gates that stays in its canary for as long as a bench may take."""
 
     def version(number: str) -> dict[str, Any]:
@@ -152,7 +156,7 @@ def manifest(name: str, gates: int) -> dict[str, Any]:
             ],
             "gates": list(GATES[:gates]),
             "analysis": {
-                "interval": f"{INTERVAL.total_seconds():.0f}s",
+                "interval": f"{interval.total_seconds():.0f}s",
                 "warmup": "0s",
                 "ingestDelay": "1s",
                 "minRequests": 100,

@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from local.bench.figures import Level, Spread, spread
-from local.bench.fleet import INTERVAL, Fleet, candidate_of
+from local.bench.fleet import Fleet, candidate_of
 from local.bench.meters import Reading
 from local.bench.progress import Ticker
 from local.bench.stage import Stage
+from local.bench.targets import (
+    BREACH_TARGET,
+    bad_at_once_target,
+    edit_target,
+    look_target,
+    loop_target,
+    memory_target,
+    request_target,
+)
 
-EDIT_TARGET = {1: "p99 < 50 ms", 10: "p99 < 50 ms", 1000: "p99 < 100 ms"}
-BREACH_TARGET = "longest < 0.3 s"
-INTERVAL_TARGET = "p99 <= 10.5 s"
-MEMORY_TARGET = {1000: "< 200 MiB", 5000: "< 300 MiB"}
 BREACHES_AT_A_TIME = 20
 RESTARTS = 3
 _SEED = 1
@@ -40,6 +45,11 @@ class Bench:
         """How many rollouts are in progress."""
         return len(self.fleet.names)
 
+    @property
+    def interval(self) -> timedelta:
+        """How far apart the looks at one rollout's metrics are meant to be."""
+        return self.fleet.interval
+
 
 Found = Iterator[Spread | Level]
 
@@ -50,7 +60,7 @@ def grow(bench: Bench, size: int) -> None:
     more = size - bench.size
     bench.ticker.begin(f"starting rollouts until {size} are in progress")
     # API server and operator share two cores: about 60 a second is what they take without a queue.
-    pause = max(INTERVAL.total_seconds() / size, 1 / 60)
+    pause = max(bench.interval.total_seconds() / size, 1 / 60)
     new = bench.fleet.grow(size, pause, bench.ticker.tick)
     for name in new:
         bench.fleet.settle(name, after=began, within=timedelta(minutes=10))
@@ -85,7 +95,7 @@ def time_edits(bench: Bench) -> Found:
     calls = bench.stage.read_operator().calls - before
     rolled_back = [name for name in bench.fleet.names[: bench.edits] if name not in names]
     bench.fleet.start_again(rolled_back, after=began)
-    yield spread(what, bench.size, took, EDIT_TARGET.get(bench.size, ""))
+    yield spread(what, bench.size, took, edit_target(bench.size))
     yield spread("of which the edit's own request", bench.size, itself)
     if bench.edits <= bench.size:  # Else starting them again is in it.
         yield Level(f"API requests of one rollback ({_verbs(calls, bench.edits)})", bench.size,
@@ -114,7 +124,9 @@ def time_many_breaches(bench: Bench) -> Found:
         names = random.Random(_SEED).sample(bench.fleet.names, count)
         answers, whole = _breach(bench, names)
         yield spread(f"bad sample to route write, {count} at once", bench.size, answers)
-        yield spread(f"going bad to route write, {count} at once", bench.size, whole, "longest < 12 s")
+        yield spread(
+            f"going bad to route write, {count} at once", bench.size, whole, bad_at_once_target(bench.interval)
+        )
 
 
 def _breach(bench: Bench, names: Sequence[str]) -> tuple[list[float], list[float]]:
@@ -132,7 +144,7 @@ def watch_steady(bench: Bench) -> Found:
     """Yield what it costs while nothing happens, and how far apart the looks at one rollout's metrics are."""
     bench.ticker.begin(f"waiting until all {bench.size} gates have passed")
     # A gate has enough requests by its second look.
-    time.sleep(2 * INTERVAL.total_seconds())
+    time.sleep(2 * bench.interval.total_seconds())
     bench.ticker.begin(f"steady state for {bench.steady.total_seconds():.0f} s, {bench.size} in progress")
     bench.stage.script()
     first = last = bench.stage.read_operator()
@@ -143,11 +155,13 @@ def watch_steady(bench: Bench) -> Found:
         lateness.append(last.lateness)
         bench.ticker.tick(f"{last.at - first.at:.0f} of {bench.steady.total_seconds():.0f} s")
     seen = bench.stage.seen()
-    yield spread("one look at the metrics to the next", bench.size, seen["gaps"] or [0.0], INTERVAL_TARGET)
-    yield from levels_between(first, last, lateness, bench.size)
+    yield spread("one look at the metrics to the next", bench.size, seen["gaps"] or [0.0], look_target(bench.interval))
+    yield from levels_between(first, last, lateness, bench.size, bench.fleet.gates, bench.interval)
 
 
-def levels_between(first: Reading, last: Reading, lateness: Sequence[float], in_progress: int) -> list[Level]:
+def levels_between(
+    first: Reading, last: Reading, lateness: Sequence[float], in_progress: int, gates: int, interval: timedelta
+) -> list[Level]:
     """Return costs from two readings of one process."""
     span = last.at - first.at
     calls = last.calls - first.calls
@@ -158,11 +172,17 @@ def levels_between(first: Reading, last: Reading, lateness: Sequence[float], in_
     loop = last.cpu_of_loop - first.cpu_of_loop
     return [
         Level("CPU", in_progress, share(last.cpu - first.cpu), "% of a core"),
-        Level("CPU beside the Prometheus calls", in_progress, share(loop), "% of a core", "< 10 % at 1000"),
-        Level("RSS", in_progress, last.rss_bytes / 2**20, "MiB", MEMORY_TARGET.get(in_progress, "")),
+        Level("CPU beside the Prometheus calls", in_progress, share(loop), "% of a core", loop_target(interval)),
+        Level("RSS", in_progress, last.rss_bytes / 2**20, "MiB", memory_target(in_progress)),
         Level(f"API requests ({_verbs(calls, span)})", in_progress, calls.total() / span, "/s"),
         Level("PATCH alone", in_progress, calls["patch"] / span, "/s", "0 but for numbers in status"),
-        Level("Prometheus requests", in_progress, (last.queries - first.queries) / span, "/s"),
+        Level(
+            "Prometheus requests",
+            in_progress,
+            (last.queries - first.queries) / span,
+            "/s",
+            request_target(in_progress, gates, interval),
+        ),
         Level("queue lateness, longest seen", in_progress, max(lateness), "s"),
         Level("queue lateness, mean", in_progress, statistics.fmean(lateness), "s"),
     ]
@@ -209,7 +229,7 @@ def watch_outages(bench: Bench) -> Found:
         else:
             bench.stage.script(hangs=True)
         first = bench.stage.read_operator()
-        time.sleep(min(INTERVAL.total_seconds(), bench.outage.total_seconds() / 2))
+        time.sleep(min(bench.interval.total_seconds(), bench.outage.total_seconds() / 2))
         names = random.Random(_SEED).sample(bench.fleet.names, min(bench.edits, max(1, bench.size // 2)))
         yield _edits_in_outage(bench, how, names)
         time.sleep(max(0.0, began + bench.outage.total_seconds() - time.monotonic()))
@@ -222,7 +242,7 @@ def watch_outages(bench: Bench) -> Found:
         yield Level(f"rolled back by Prometheus {how}", bench.size, lost, "", "0")
         yield Level(f"CPU of the loop, Prometheus {how}", bench.size, loop, "% of a core")
         bench.fleet.start_again(names, after=began)
-        time.sleep(2 * INTERVAL.total_seconds())
+        time.sleep(2 * bench.interval.total_seconds())
 
 
 def _edits_in_outage(bench: Bench, how: str, names: Sequence[str]) -> Spread:
@@ -232,7 +252,7 @@ def _edits_in_outage(bench: Bench, how: str, names: Sequence[str]) -> Spread:
         took.append(bench.fleet.time_back(name, after=asked.sent) - asked.sent)
         bench.fleet.end_of_rollback(name, after=asked.sent)
         bench.ticker.tick(f"{len(took)} of {len(names)} edits, the last took {took[-1] * 1000:.0f} ms")
-    return spread(f"status edit to route write, Prometheus {how}", bench.size, took, EDIT_TARGET.get(bench.size, ""))
+    return spread(f"status edit to route write, Prometheus {how}", bench.size, took, edit_target(bench.size))
 
 
 def _verbs(calls: dict[str, int], by: float) -> str:

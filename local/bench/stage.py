@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,8 @@ class Stage:
 
 
 @contextmanager
-def set_up(gates: int) -> Iterator[tuple[Stage, Fleet]]:
-    """Yield a running stage and an empty fleet on it, each rollout with so many gates; all ends with the block."""
+def set_up(gates: int, interval: timedelta) -> Iterator[tuple[Stage, Fleet]]:
+    """Yield a running stage and an empty fleet on it, for rollouts with so many gates and this interval."""
     definitions = [find_definitions(GATEWAY_API), find_definitions(TRAEFIK)]  # From here on there is no network.
     with LocalCluster() as cluster:
         install_definitions(cluster.api, definitions)
@@ -85,7 +86,7 @@ def set_up(gates: int) -> Iterator[tuple[Stage, Fleet]]:
         leaves: Watch[bool] = Watch(*at, _PATHS[0], gives_candidate)
         rollouts: Watch[Standing] = Watch(*at, _PATHS[1], standing_of)
         with leaves, rollouts:
-            yield stage, Fleet(cluster.api, leaves=leaves, rollouts=rollouts, gates=gates)
+            yield stage, Fleet(cluster.api, leaves=leaves, rollouts=rollouts, gates=gates, interval=interval)
 
 
 def _start_source(cluster: LocalCluster) -> Process:

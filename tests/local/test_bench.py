@@ -13,15 +13,19 @@ import pytest
 from modelrollout.metrics import queries
 from modelrollout.metrics.queries import Matcher, Selector
 
+from local.bench.__main__ import main
 from local.bench.figures import Report, quantile, spread
-from local.bench.fleet import gives_candidate, standing_of
+from local.bench.fleet import gives_candidate, manifest, standing_of
+from local.bench.gates import HEALTHY, LOOKS, UNDECIDED, evaluations
 from local.bench.meters import Reading, read_metrics
 from local.bench.runs import levels_between
 from local.bench.source import Script, service_of, window_of
+from local.bench.targets import bad_at_once_target, look_target, loop_target, request_target
 from local.http import Request
 from tests.local.test_processes import environment
 
 WINDOW = timedelta(seconds=40)
+TEN_SECONDS, THIRTY_SECONDS = timedelta(seconds=10), timedelta(seconds=30)
 
 
 def requests_of(service: str) -> Selector:
@@ -73,7 +77,7 @@ async def test_the_scripted_metrics_answer_each_part_of_a_batch():
 
 
 def test_a_report_goes_on_where_it_was_kept(tmp_path):
-    report = Report({"cores": "2"})
+    report = Report({"cores": "2"}, 10.0)
     report.add("edits", 10, 1, [spread("edit", 10, [0.1])], load=1.5)
     report.keep(tmp_path / "kept.json")
 
@@ -123,7 +127,7 @@ def test_costs_are_differences_over_time():
         at=20, cpu=2.5, cpu_of_loop=1.5, rss_bytes=2**20, calls=Counter(patch=25, get=10), queries=300, lateness=0
     )
 
-    levels = {level.what: level.value for level in levels_between(first, last, [0.0, 0.5], 200)}
+    levels = {level.what: level.value for level in levels_between(first, last, [0.0, 0.5], 200, 1, TEN_SECONDS)}
 
     assert levels["CPU"] == 15
     assert levels["CPU beside the Prometheus calls"] == 10
@@ -146,16 +150,83 @@ def test_a_leaf_gives_the_candidate_requests_only_by_a_weight():
 
 
 def test_the_table_names_the_machine_and_the_targets():
-    report = Report({"cores": "2"}, [spread("edit", 200, [0.010, 0.020, 2.5], "p99 < 50 ms")])
+    report = Report({"cores": "2"}, 10.0, [spread("edit", 200, [0.010, 0.020, 2.5], "p99 < 50 ms")])
 
     first, *_, last = report.as_text().splitlines()
 
-    assert first == "cores 2"
+    assert first == "cores 2, interval 10 s"
     assert last.split("  ")[0] == "edit"
     assert "10 ms" not in last
     assert "20 ms" in last
     assert "2.50 s" in last
     assert last.endswith("p99 < 50 ms")
+
+
+def test_what_an_evaluation_costs_is_measured_without_a_server(capsys):
+    assert main(["--only", "gates", "--output", "json"]) == 0
+
+    levels = json.loads(capsys.readouterr().out)["levels"]
+    assert [(level["gates"], level["unit"], level["target"]) for level in levels] == [
+        *[(1, "ms", "")] * 4,
+        *[(4, "ms", target) for target in ("< 1 ms", "", "< 1 ms", "")],
+    ]
+    assert all(level["value"] > 0 for level in levels)
+    assert all(least["value"] <= median["value"] for median, least in zip(levels[::2], levels[1::2], strict=True))
+
+
+def test_parts_of_no_rollouts_are_left_out(capsys):
+    assert main(["--only", "gates", "--rollouts", "none", "--four-gates", "none", "--output", "json"]) == 0
+
+    assert json.loads(capsys.readouterr().out)["levels"] == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "verdicts"),
+    [
+        pytest.param(HEALTHY, ["Pass", "Pass", "Pass", "Pass"], id="a healthy candidate passes"),
+        pytest.param(UNDECIDED, ["Unknown", "Unknown", "Unknown", "Pass"], id="at the limit nobody knows"),
+    ],
+)
+def test_what_is_evaluated_are_the_looks_at_a_candidate_in_its_canary(answers, verdicts):
+    looks = list(evaluations(4, answers, 50))
+
+    windows = [gates[0].evidence.until - gates[0].evidence.since for _, gates in looks]
+    assert len(windows) == LOOKS
+    assert windows == sorted(set(windows)), "each look counts more than the one before"
+    for _, gates in (looks[1], looks[-1]):
+        assert [str(gate.verdict) for gate in gates] == verdicts
+
+
+def test_rollouts_look_as_often_as_they_are_told():
+    assert manifest("r0001", 4, THIRTY_SECONDS)["spec"]["analysis"]["interval"] == "30s"
+
+
+def test_a_target_is_for_its_interval_alone():
+    at_ten = [look_target(TEN_SECONDS), bad_at_once_target(TEN_SECONDS), loop_target(TEN_SECONDS)]
+    at_thirty = [look_target(THIRTY_SECONDS), bad_at_once_target(THIRTY_SECONDS), loop_target(THIRTY_SECONDS)]
+
+    assert all(at_ten)
+    assert not any(at_thirty)
+    assert request_target(1000, 4, THIRTY_SECONDS) == "<= 40 /s"
+    assert not any(
+        request_target(*load) for load in [(1000, 4, TEN_SECONDS), (1000, 1, THIRTY_SECONDS), (200, 4, THIRTY_SECONDS)]
+    )
+
+
+def test_figures_of_two_intervals_are_not_kept_in_one_file(tmp_path, capsys):
+    kept = tmp_path / "kept.json"
+    Report({"cores": "2"}, 10.0).keep(kept)
+
+    assert main(["--only", "gates", "--interval", "30", "--keep", str(kept)]) == 1
+    assert "of an interval of 10 s, not 30 s: give another file to --keep" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["9", "61"])
+def test_an_interval_that_the_operator_would_not_keep_is_refused(given, capsys):
+    with pytest.raises(SystemExit):
+        main(["--interval", given])
+
+    assert "give seconds from 10" in capsys.readouterr().err
 
 
 @pytest.mark.cluster
