@@ -20,6 +20,7 @@ from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
 from modelrollout.engine.outbox import Outbox
 from modelrollout.engine.ports import Gone
+from modelrollout.engine.recollection import Recollection
 from modelrollout.engine.recorder import Recorder
 from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Store
@@ -226,6 +227,7 @@ class Stage:
             telemetry=self.telemetry,
             returner=Returner(drivers=drivers, cluster=self.api),
             accounts=Accounts(Recorder(self.api, self)),
+            recollection=Recollection(self.api),
             outbox=outbox,
         )
         self._engines.append(engine)

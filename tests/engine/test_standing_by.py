@@ -6,6 +6,7 @@ from modelrollout.engine.accounts import Accounts
 from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
 from modelrollout.engine.outbox import Outbox
+from modelrollout.engine.recollection import Recollection
 from modelrollout.engine.recorder import Recorder
 from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Store
@@ -35,6 +36,7 @@ class Standby:
             applier=Applier(drivers=drivers, cluster=stage.api, store=store, outbox=outbox),
             returner=Returner(drivers=drivers, cluster=stage.api),
             accounts=Accounts(Recorder(stage.api)),
+            recollection=Recollection(stage.api),
             outbox=outbox,
             cluster=stage.api,
             clock=virtual_now,

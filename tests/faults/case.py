@@ -138,6 +138,11 @@ class Case:
         body = {"status": {"control": messages}}
         self._api.call("PATCH", f"{self.path}/status", body, content_type="application/merge-patch+json")
 
+    def wipe_status(self) -> None:
+        """Do as `kubectl replace --subresource=status` does with a manifest that has none."""
+        stands = self._api.call("GET", self.path)
+        self._api.call("PUT", f"{self.path}/status", {key: part for key, part in stands.items() if key != "status"})
+
     def start_operator(self, **environment: str) -> Operator:
         """Start an operator (one more, if one runs) that sees the API server through the proxy alone."""
         cluster = self.ground.cluster

@@ -202,6 +202,43 @@ def test_row_11_a_rollback_that_the_watch_kept_back_is_told_by_a_new_watch(stayi
     assert kept_back.dropped
 
 
+def test_row_19_a_real_servers_wiped_status_is_restored_and_the_step_goes_on(staying: Case):
+    before = staying.status()["attempt"]
+
+    staying.wipe_status()
+    staying.until("restored", lambda: "appliedAt" in staying.status().get("attempt", {}))
+    staying.until_quiet()
+
+    after = staying.status()["attempt"]
+    assert (after["number"], after["stage"], after["step"]) == (1, "bake", 0)
+    assert after["record"] == before["record"]
+    assert after["appliedAt"] >= before["appliedAt"]
+    assert staying.shares_seen() == ["v1 90, v2 10", "v1 50, v2 50", AT_60]
+    assert staying.lies() == []
+    assert [note for note in staying.events() if note.startswith("StatusRecalled")]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_row_19_a_real_servers_wiped_status_does_not_forget_a_rollback(staying: Case, restarts: bool):
+    staying.ask(rollback={"reason": "row 19"})
+    staying.until_over()
+    staying.until_recorded()
+    if restarts:
+        staying.operator.kill()
+
+    staying.wipe_status()
+    if restarts:
+        staying.restart_operator()
+    staying.until("rolled back again", lambda: staying.status().get("phase") == "RolledBack")
+    staying.until_quiet()
+
+    assert staying.status()["attempt"]["rollback"]["cause"] == "Manual"
+    assert "row 19" in staying.message("Ready")
+    assert staying.shares_seen()[-2:] == [AT_60, BACK]
+    assert len(staying.records()) == 1
+    assert staying.lies() == []
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from modelrollout.api.versions import ServiceRef, Workload
 from modelrollout.core.events import Event
+from modelrollout.core.record import UID_LABEL
 from modelrollout.core.traffic import Endpoints
 from modelrollout.engine.ports import Conflict, Gone
 
@@ -23,7 +24,7 @@ T = TypeVar("T")
 
 
 class Call(NamedTuple):
-    """One call: get, create, patch, `patch status`, event, or `create`, `get` or `extend record`."""
+    """One call: get, create, patch, `patch status`, event, `list records`, or `create`, `get` or `extend record`."""
 
     verb: str
     resource: str
@@ -140,9 +141,17 @@ class FakeApi:
 
     # engine.ports.Records
 
+    async def confirm_rollout(self, namespace: str, name: str, guard: str) -> None:
+        with self._call("patch status", ROLLOUTS, namespace, name):
+            self._merge((ROLLOUTS, namespace, name), {"metadata": {"resourceVersion": guard}}, OPERATOR, status=True)
+
     async def create_record(self, namespace: str, body: Mapping[str, Any]) -> dict[str, Any]:
         with self._call("create record", RECORDS, namespace, body["metadata"]["name"]):
             return self._store_new(RECORDS, {**body, "status": {"segments": []}}, OPERATOR)
+
+    async def record_names(self, namespace: str, uid: str) -> list[str]:
+        with self._call("list records", RECORDS, namespace, uid):
+            return [one["metadata"]["name"] for one in self.records() if one["metadata"]["labels"][UID_LABEL] == uid]
 
     async def get_record(self, namespace: str, name: str) -> dict[str, Any]:
         with self._call("get record", RECORDS, namespace, name):
@@ -216,9 +225,10 @@ class FakeApi:
             raise Conflict(f"the object has been modified: {guard} is not {old['metadata']['resourceVersion']}")
         part = "status" if status else "spec"
         new = copied(old)
-        new[part] = merge(old.get(part), patch.get(part, {}))
+        if part in patch:
+            new[part] = merge(old.get(part), patch[part])
         for path in self.pruned if status else ():
-            _prune(new[part], path.split("."))
+            _prune(new.get(part), path.split("."))
         if not status:
             for part in ("labels", "annotations"):
                 marks = merge(old["metadata"].get(part), (patch.get("metadata") or {}).get(part, {}))

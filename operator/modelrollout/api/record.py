@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from modelrollout.api.fields import AnyPercent, Duration, Model, Time, rule, rules
 from modelrollout.api.gates import MAX_GATES, MAX_STAGES
 from modelrollout.api.rollout import MAX_WEIGHTS, Owner, Risk
-from modelrollout.api.status import MAX_COMMANDS, Cause, Command, Outcome, Remark, Verdict
+from modelrollout.api.status import MAX_COMMANDS, Cause, Command, Outcome, Remark, UserName, Verdict
 from modelrollout.api.versions import Artifact, ServiceRef
 
 MAX_SEGMENTS = 128
@@ -206,6 +206,17 @@ class Intent(Model):
     gates: list[Evidence] = Field([], max_length=MAX_GATES_TOLD, description="The evidence that it was decided on.")
 
 
+class RecordedHold(Model):
+    """A person's hold: the last one of the attempt."""
+
+    since: Time = Field(description="Since when.")
+    until: Time | None = Field(None, description="Until when; none while it lasts.")
+    reason: Sentence | None = Field(None, description="Why.")
+    requested_by: UserName | None = Field(None, description="Who asked.")
+    verified: bool = Field(default=False, description="Whether the API server vouches for the name.")
+    manager: Word | None = Field(None, description="What the client that wrote it calls itself.")
+
+
 class Segment(Model):
     """One span of unchanged shares, from `confirmedAt` to the next segment; it never changes."""
 
@@ -282,6 +293,7 @@ class RecordStatus(Model):
     intent: Intent | None = Field(
         None, description="The last growth that was decided; where no segment has its time, it never reached the route."
     )
+    held: RecordedHold | None = Field(None, description="The last hold that a person asked for.")
     outcome: Outcome | None = Field(None, description="How the attempt ended; none while it runs.")
     ended_at: Time | None = Field(None, description="When it ended.")
 

@@ -339,6 +339,15 @@ class DrillStatus(Model):
     ok: bool | None = Field(None, description="Whether that was fast enough.")
 
 
+class RecalledStatus(Model):
+    """Status had lost the attempt, and has it from its record."""
+
+    at: Time = Field(description="When it was taken from there: the step's clock and evidence began anew.")
+    disagrees: Sentence | None = Field(
+        None, description="Why nothing goes on before control.resume: the route was not as the record says."
+    )
+
+
 class DrainStatus(Model):
     """What the candidate may still be busy with after a rollback."""
 
@@ -385,6 +394,9 @@ class Attempt(Model):
         [], max_length=MAX_APPROVALS, description="Approvals of this attempt's stages, void ones too; the last ones."
     )
     drill: DrillStatus | None = Field(None, description="The last rehearsal of the way back.")
+    recalled: RecalledStatus | None = Field(
+        None, description="Where status was wiped meanwhile: since when this is what the record says."
+    )
     rollback: RollbackStatus | None = Field(None, description="The rollback that was decided, if any.")
     outcome: Outcome | None = Field(None, description="How it ended; none while it runs.")
     ended_at: Time | None = Field(None, description="When it ended.")

@@ -13,6 +13,7 @@ from modelrollout.cluster.server import ApiServer, Resource
 from modelrollout.cluster.workloads import problem_of
 from modelrollout.cluster.world import Key, World
 from modelrollout.core.events import Event
+from modelrollout.core.record import UID_LABEL
 from modelrollout.core.traffic import Endpoints
 from modelrollout.engine.ports import Clock, Conflict, Gone, Refused
 
@@ -72,20 +73,44 @@ class Kubernetes:
         body = {"metadata": {"resourceVersion": guard}, "status": patch}
         return await self._server.patch(ROLLOUTS, namespace, name, body, subresource="status")
 
+    async def confirm_rollout(self, namespace: str, name: str, guard: str) -> None:
+        """Return if the rollout is still at resourceVersion `guard`.
+
+        A read may be answered from a copy that is behind; a write is checked against what stands, an empty one too.
+        """
+        # Not even an empty status: where there is none, that would be a change.
+        body = {"metadata": {"resourceVersion": guard}}
+        await self._server.patch(ROLLOUTS, namespace, name, body, subresource="status")
+
     async def create_record(self, namespace: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create a record and return it. A field that the server does not know is refused: nothing of it may get lost."""
         try:
             return await self._server.create(RECORDS, namespace, body, strict=True)
-        except Gone as error:  # A path that the server does not have: no such kind, or the namespace is ending.
-            if RECORDS.plural in await self._server.served(RECORDS.group, RECORDS.version):
-                raise
-            raise Refused(
-                f"the API server knows no kind ModelRolloutRecord: apply {RECORDS.plural} of this operator's CRDs"
-            ) from error
+        except Gone:  # A path that the server does not have: no such kind, or the namespace is ending.
+            await self._check_records()
+            raise
+
+    async def record_names(self, namespace: str, uid: str) -> list[str]:
+        """Return the names of all records of the rollout of this uid."""
+        try:
+            return [
+                item["metadata"]["name"]
+                async for page in self._server.metadata_pages(RECORDS, namespace, f"{UID_LABEL}={uid}")
+                for item in page["items"]
+            ]
+        except Gone:
+            await self._check_records()
+            raise
 
     async def get_record(self, namespace: str, name: str) -> dict[str, Any]:
         """Return the record as it stands now."""
         return await self._server.get(RECORDS, namespace, name)
+
+    async def _check_records(self) -> None:
+        if RECORDS.plural not in await self._server.served(RECORDS.group, RECORDS.version):
+            raise Refused(
+                f"the API server knows no kind ModelRolloutRecord: apply {RECORDS.plural} of this operator's CRDs"
+            ) from None
 
     async def extend_record(
         self,

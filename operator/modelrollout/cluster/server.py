@@ -135,9 +135,11 @@ class ApiServer:
         async for page in self._pages(resource, namespace, _JSON, PAGE, labels=labels):
             yield page
 
-    async def metadata_pages(self, resource: Resource, namespace: str | None) -> AsyncIterator[dict[str, Any]]:
+    async def metadata_pages(
+        self, resource: Resource, namespace: str | None, labels: str = ""
+    ) -> AsyncIterator[dict[str, Any]]:
         """Yield such lists with nothing but each object's metadata, each of at most `METADATA_PAGE`."""
-        async for page in self._pages(resource, namespace, _METADATA_LIST, METADATA_PAGE):
+        async for page in self._pages(resource, namespace, _METADATA_LIST, METADATA_PAGE, labels=labels):
             yield page
 
     async def newest_version(self, resource: Resource, namespace: str | None) -> int:
@@ -209,6 +211,7 @@ class ApiServer:
         query = {"limit": str(size), **_selecting(name, labels)}
         while True:
             page = await self._call("list", "GET", resource.path(namespace), query, accept=accept)
+            page["items"] = page.get("items") or []  # Null in a list of metadata that has none.
             yield page
             proceed = page["metadata"].get("continue")
             if not proceed:

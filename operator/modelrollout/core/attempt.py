@@ -46,10 +46,18 @@ MOVED_ON = frozenset({Cause.GATES_PASSED, Cause.GATES_OVERRIDDEN})
 
 def attempt_after(case: Case, verb: Verb) -> Attempt | None:
     """Return the attempt as it is after `verb`; one that an earlier release began gets its record now."""
-    after = _attempt_after(case, verb)
+    after = _agreed(case, _attempt_after(case, verb))
     if after is None or after.outcome or after.record:
         return after
     return after.model_copy(update={"record": _record_name(case, after.number)})
+
+
+def _agreed(case: Case, after: Attempt | None) -> Attempt | None:
+    """Return the attempt without what kept a route from its record, once they agree."""
+    told = after.recalled if after else None
+    if after is None or told is None or told.disagrees is None or case.shares_seen != case.target:
+        return after
+    return after.model_copy(update={"recalled": told.model_copy(update={"disagrees": None})})
 
 
 def _record_name(case: Case, number: int) -> str:

@@ -62,8 +62,8 @@ class Observed:
     what is written, under the operator's own name. `frozen`: why the administrator lets no weight grow, `None` where
     weights may. `names_bound_since`: since when admission has kept messages to their
     writers' names, `None` where it does not. `recorded` is where the route's shares are written down, `None` where they
-    are not; `unrecordable` is why nothing may grow, where its record cannot be written. `neighbours` is how many
-    rollouts the namespace has.
+    are not; `unrecordable` is why nothing may grow, where its record cannot be written. `lost` is why it is not known
+    whether status has lost an attempt, where it says nothing of any. `neighbours` is how many rollouts the namespace has.
     """
 
     route: Route
@@ -84,6 +84,7 @@ class Observed:
     recorded: Mark | None = None
     unrecordable: Blocked | None = None
     neighbours: int = 0
+    lost: Blocked | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from modelrollout.api.status import (
     MAX_COMMANDS,
     ApproveRequest,
+    Attempt,
     AttestRequest,
     Command,
     Control,
@@ -148,10 +149,7 @@ def _handle(
         )
         return status.model_copy(update={"held": held}), "held until resume"
     if command is Command.RESUME:
-        attempt = status.attempt
-        if attempt and attempt.outcome is None:
-            attempt = attempt.model_copy(update={"resumed_at": case.now})
-        return status.model_copy(update={"held": None, "attempt": attempt}), "resumed"
+        return status.model_copy(update={"held": None, "attempt": _resumed(case, status.attempt)}), "resumed"
     if isinstance(request, ApproveRequest):
         return file_approval(case, status, request)
     if isinstance(request, AttestRequest):
@@ -164,6 +162,17 @@ def _handle(
         lifted = f"the stop of safety gate {status.safety_stop.gate} is lifted"
         return status.model_copy(update={"safety_stop": None}), lifted
     return status, _retry_answer(case)
+
+
+def _resumed(case: Case, attempt: Attempt | None) -> Attempt | None:
+    if attempt is None:
+        return None
+    update: dict[str, object] = {}
+    if attempt.recalled:
+        update["recalled"] = attempt.recalled.model_copy(update={"disagrees": None})
+    if attempt.outcome is None:
+        update["resumed_at"] = case.now
+    return attempt.model_copy(update=update)
 
 
 def _retry_answer(case: Case) -> str:

@@ -35,6 +35,14 @@ def safety_hold(case: Case) -> Hold | None:
     )
 
 
+def lost_status(case: Case) -> Hold | None:
+    """Return the hold while it is not known whether status has lost an attempt; where a record is broken, a word ends it."""
+    lost = case.seen.lost
+    if lost is None or (lost.reason == "RecordBroken" and Command.RESUME in case.taken):
+        return None
+    return Hold(lost.reason, lost.message)
+
+
 def skewed_clock(case: Case) -> Hold | None:
     """Return the hold while our clock is not the cluster's: no time that was written down means anything then."""
     skew = case.seen.skew

@@ -15,6 +15,7 @@ from modelrollout.api.record import (
     PlannedGate,
     PlannedStage,
     RecordedCommand,
+    RecordedHold,
     RecordedPlan,
     RecordedRollout,
     RecordedRoute,
@@ -26,7 +27,7 @@ from modelrollout.api.record import (
     VersionShare,
     Why,
 )
-from modelrollout.api.status import Attempt, Cause, GateStatus, HandledCommand, Outcome, VersionStatus
+from modelrollout.api.status import Attempt, Cause, GateStatus, HandledCommand, HeldStatus, Outcome, VersionStatus
 from modelrollout.api.versions import ModelVersion
 from modelrollout.core.asked import name_of, not_told, stored
 from modelrollout.core.case import Case, Mark, Observed, attempt_in_force, serving_of, target_of
@@ -147,6 +148,18 @@ def intent_of(case: Case, after: Rollout, verb: Verb) -> Intent | None:
         cause=Why(attempt.target.cause),
         message=(verb.message if isinstance(verb, Go | Drill) else "")[:1024],
         gates=evidence_of(case.seen.gates if isinstance(verb, Go) else ()),
+    )
+
+
+def hold_of(held: HeldStatus, *, until: datetime | None = None) -> RecordedHold:
+    """Return a person's hold as a record tells it."""
+    return RecordedHold(
+        since=held.since,
+        until=until,
+        reason=held.reason,
+        requested_by=held.requested_by,
+        verified=held.verified,
+        manager=held.manager,
     )
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from modelrollout.api.fields import NONE, render_duration
 from modelrollout.api.status import Cause, Command
 from modelrollout.core.actors import actor_text
-from modelrollout.core.case import LARGEST_SKEW, Case
+from modelrollout.core.case import LARGEST_SKEW, Case, target_of
 from modelrollout.core.consents import lacks_consent, wrong_time
 from modelrollout.core.drain import drain_of, drain_text
 from modelrollout.core.drill import drill_before
@@ -18,6 +18,7 @@ from modelrollout.core.preconditions import (
     hold_for_backends,
     is_more,
     lack_of,
+    lost_status,
     missing_outside,
     persons_hold,
     refusal_to_start,
@@ -116,6 +117,11 @@ def return_predecessor(case: Case) -> Verb | None:
     )
 
 
+def hold_lost_end(case: Case) -> Verb | None:
+    """Status had lost how the attempt ended, and the route is not as its record says: a person decides."""
+    return None if case.attempt else _hold_recalled(case)
+
+
 def rest(case: Case) -> Verb | None:
     """Nothing to do: the candidate serves already, or it was rolled back and nobody asked to retry."""
     if case.attempt or case.wanted is None:
@@ -142,10 +148,15 @@ def begin(case: Case) -> Verb | None:
     """A candidate that does not serve yet: start, once nothing outside is missing."""
     if case.attempt:
         return None
-    if case.status.serving is None and case.serving and case.shares_seen == CANDIDATE_ONLY:
+    lost = lost_status(case)
+    if lost is None and case.status.serving is None and case.serving and case.shares_seen == CANDIDATE_ONLY:
         return Recognize()
     refusal = (
-        persons_hold(case) or safety_hold(case) or refusal_to_start(case) or lacks_consent(case, case.plan.steps[0])
+        lost
+        or persons_hold(case)
+        or safety_hold(case)
+        or refusal_to_start(case)
+        or lacks_consent(case, case.plan.steps[0])
     )
     if isinstance(refusal, Hold) and isinstance(case.seen.route, Unmanaged) and case.seen.baseline is Endpoints.READY:
         return replace(refusal, writes=True)
@@ -171,6 +182,11 @@ def stop_unready(case: Case) -> Verb | None:
         else f"{what}: start its pods",
         until if case.now < until else None,
     )
+
+
+def hold_lost_step(case: Case) -> Verb | None:
+    """Status had lost the attempt, and the route is not as its record says: a person decides."""
+    return _hold_recalled(case) if case.attempt else None
 
 
 def follow_plan(case: Case) -> Verb | None:
@@ -270,6 +286,18 @@ def start_clock_again(case: Case) -> Verb | None:
         case.step,
         Cause.CLOCK_SKEW,
         f"the operator's clock was {span_text(applied - case.now)} ahead: this step's clock and evidence start again",
+    )
+
+
+def _hold_recalled(case: Case) -> Hold | None:
+    last = case.status.attempt
+    why = last.recalled.disagrees if last and last.recalled else None
+    if why is None or target_of(case.rollout) is None or case.shares_seen == case.target:
+        return None
+    return Hold(
+        "RecordDisagrees",
+        f"status was lost, and what it said is taken from the record again; but {why}. control.resume goes on as the"
+        " record says, control.rollback gives the baseline everything",
     )
 
 

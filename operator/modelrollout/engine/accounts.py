@@ -5,6 +5,7 @@ from datetime import datetime
 
 import structlog
 
+from modelrollout.api.status import HeldStatus
 from modelrollout.core.case import Case
 from modelrollout.core.decide import decide
 from modelrollout.core.projection import Decision
@@ -66,6 +67,13 @@ class Accounts:
         except (Conflict, Gone, Refused, Unavailable) as error:
             problem = error
         _note_problem(notes, problem)
+
+    async def note_hold(self, case: Case, held: HeldStatus | None, notes: Notes, seen_at: datetime) -> None:
+        """Have the record say that a person holds the attempt, or no longer does; it has happened in any case."""
+        try:
+            await self._recorder.note_hold(case.rollout, case.seen, held, notes, seen_at)
+        except (Conflict, Gone, Refused, Unavailable) as error:
+            log.warning("hold not recorded", error=str(error))
 
 
 def _held(case: Case, notes: Notes) -> Decision:

@@ -3,10 +3,12 @@
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Literal
 
 from modelrollout.api.status import GateStatus
 from modelrollout.core.looking import judged_step, may_end_at
 from modelrollout.core.projection import RouteWrite
+from modelrollout.core.recall import Recalled
 from modelrollout.core.record import Standing
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import Blocked, Route, Routed, Shares
@@ -24,6 +26,9 @@ class Notes:
 
     `standing` is where the record stands that is being written; `unrecorded` is why it lacks something, if it
     does, `unrecordable` why nothing could grow when it last should have, and `record_failures` how often in a row.
+
+    `recalled` is what the records say of a rollout whose status says nothing of an attempt, `False` before anybody has
+    asked them; `recall_failures` is how often in a row that has failed.
 
     `leave_alone_until` is a time of the event loop: before it the API server asked for no further call.
     `given_back` is the guard of the route as a rollback's own write left it: what was read back with it stands, as long
@@ -45,6 +50,8 @@ class Notes:
     unrecorded: str = ""
     unrecordable: Blocked | None = None
     record_failures: int = 0
+    recalled: Recalled | Blocked | Literal[False] | None = False
+    recall_failures: int = 0
     written_at: tuple[datetime, ...] = ()
     given_back: str | None = None
     interrupt: asyncio.Event = field(default_factory=asyncio.Event)

@@ -159,6 +159,14 @@ class Cluster(Protocol):
 class Records(Protocol):
     """ModelRolloutRecords, which are made and added to. Each method may raise the four errors above."""
 
+    async def confirm_rollout(self, namespace: str, name: str, guard: str) -> None:
+        """Return if the rollout is still at resourceVersion `guard`, as the API server itself has it; change nothing.
+
+        Raises:
+            Conflict: it is not.
+        """
+        ...
+
     async def create_record(self, namespace: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create a record and return it.
 
@@ -166,6 +174,10 @@ class Records(Protocol):
             Conflict: it exists.
             Gone: the namespace is ending, nothing can be made there any more.
         """
+        ...
+
+    async def record_names(self, namespace: str, uid: str) -> list[str]:
+        """Return the names of all records of the rollout of this uid, in no order."""
         ...
 
     async def get_record(self, namespace: str, name: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import structlog
 
 from modelrollout.api.crd import GROUP, RECORD_KIND, VERSION
 from modelrollout.api.fields import parse_time
-from modelrollout.api.record import MAX_SEGMENTS, Intent, RecordSpec, Segment
-from modelrollout.api.status import Attempt, Cause
+from modelrollout.api.record import MAX_SEGMENTS, RecordSpec, Segment
+from modelrollout.api.status import Attempt, Cause, HeldStatus
 from modelrollout.core.case import Case, Mark, Observed
 from modelrollout.core.chain import hash_of
 from modelrollout.core.notices import Recorded
@@ -28,6 +28,7 @@ from modelrollout.core.record import (
     continuation_name,
     found_shares,
     grows,
+    hold_of,
     intent_of,
     is_recorded,
     segment_due,
@@ -97,6 +98,9 @@ class Recorder:
         if attempt is None or attempt.record is None or not grows(case, decision.verb, shares):
             return
         before = case.rollout.status.attempt
+        if before is None or before.number != attempt.number:
+            # Decided on a list from before a restart, it may be an attempt that is over: it must leave no record.
+            await self._records.confirm_rollout(case.rollout.namespace, case.rollout.name, case.rollout.guard)
         intent = intent_of(case, after, decision.verb)
         for _ in range(TRIES_AT_ONCE):
             standing = notes.standing
@@ -107,7 +111,28 @@ class Recorder:
             if intent is None or (intent.since, intent.cause) in _known_to(standing):
                 return
             try:
-                await self._note_intent(after, notes, standing, intent)
+                await self._set(after, notes, replace(standing, intent=intent), {"intent": intent.render()})
+            except (Conflict, Gone):
+                continue
+            return
+        raise Conflict(f"record {attempt.record} changes faster than it can be written")
+
+    async def note_hold(
+        self, rollout: Rollout, seen: Observed, held: HeldStatus | None, notes: Notes, now: datetime
+    ) -> None:
+        """Have the record say that a person holds the attempt, or (`None`) no longer does: status may get lost.
+
+        Raises:
+            Conflict, Gone, Refused, Unavailable: as the API server says.
+        """
+        attempt, before = rollout.status.attempt, rollout.status.held
+        hold = hold_of(held) if held else hold_of(before, until=now) if before else None
+        if attempt is None or attempt.record is None or hold is None:
+            return
+        for _ in range(TRIES_AT_ONCE):
+            standing = await self._standing(rollout, attempt, notes, seen, now)
+            try:
+                await self._set(rollout, notes, standing, {"held": hold.render()})
             except (Conflict, Gone):
                 continue
             return
@@ -229,12 +254,12 @@ class Recorder:
             )
             self._announcer.announce(told)
 
-    async def _note_intent(self, rollout: Rollout, notes: Notes, standing: Standing, intent: Intent) -> None:
-        notes.standing = None
+    async def _set(self, rollout: Rollout, notes: Notes, standing: Standing, fields: dict[str, Any]) -> None:
+        notes.standing = None  # Whatever comes of it, what was known is old.
         stands = await self._records.extend_record(
-            rollout.namespace, standing.name, standing.guard, segment=None, fields={"intent": intent.render()}
+            rollout.namespace, standing.name, standing.guard, segment=None, fields=fields
         )
-        notes.standing = replace(standing, guard=stands["metadata"]["resourceVersion"], intent=intent)
+        notes.standing = replace(standing, guard=stands["metadata"]["resourceVersion"])
 
 
 def _known_to(standing: Standing) -> set[Decided | None]:

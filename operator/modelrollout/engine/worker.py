@@ -13,6 +13,7 @@ import structlog
 from modelrollout.core.case import Case, Limits, is_urgent
 from modelrollout.core.decide import decide
 from modelrollout.core.projection import Decision
+from modelrollout.core.recall import Recalled, settled
 from modelrollout.core.record import goes_back, is_recorded
 from modelrollout.core.rollout import Rollout
 from modelrollout.core.traffic import Route, Routed, way_back_in
@@ -22,6 +23,7 @@ from modelrollout.engine.memory import Memory, Notes, next_look
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.outbox import BREATH, Outbox
 from modelrollout.engine.ports import Clock, Cluster, Conflict, Gone, Refused, Telemetry, Unavailable
+from modelrollout.engine.recollection import Recollection, recalled_event
 from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Key, Store
 from modelrollout.engine.turns import Interrupted, Turns
@@ -65,6 +67,7 @@ class Engine:
         telemetry: Telemetry,
         returner: Returner,
         accounts: Accounts,
+        recollection: Recollection,
         outbox: Outbox,
     ) -> None:
         self._store = store
@@ -77,6 +80,7 @@ class Engine:
         self._telemetry = telemetry
         self._returner = returner
         self._accounts = accounts
+        self._recollection = recollection
         self._outbox = outbox
         self._turns = Turns()
         self._memory = Memory()
@@ -217,7 +221,15 @@ class Engine:
             return
         notes.interrupt.clear()  # This pass knows of every rollback asked for so far; later ones set it again.
         now = self._clock()
+        recalled = await self._recollection.of(rollout, notes, now)
+        if isinstance(recalled, Recalled):
+            rollout = replace(rollout, status=recalled.status)
         seen = await self._observer.observe(rollout, notes, now)
+        if isinstance(recalled, Recalled):
+            where = f"{seen.route_kind} {seen.route_name}"
+            rollout = replace(rollout, status=settled(recalled, rollout, seen.route, where))
+        elif recalled:
+            seen = replace(seen, lost=recalled)
         if (left := way_back_in(seen.route)) and left.uid not in self._store:
             self._hurry(left.uid)  # Of a deleted rollout of this name: ours waits for it.
         seen = replace(seen, recorded=is_recorded(rollout, seen), neighbours=self._store.number_in(rollout.namespace))
@@ -229,6 +241,10 @@ class Engine:
             route = await self._applier.apply(stored, decision)
         if goes_back(decision.verb):  # Nothing may keep it waiting: it is written down afterwards.
             await self._accounts.fill_in(case, notes, now, self._store.get(key).rollout)
+        if decision.status.held != rollout.status.held:
+            await self._accounts.note_hold(case, decision.status.held, notes, now)
+        if isinstance(recalled, Recalled):
+            self._outbox.tell(stored.head, (recalled_event(rollout, now),))
         self._telemetry.decided(rollout.status, decision.status)
         notes.note_write(decision.write, seen.route, now)
         notes.given_back = _guard_if_back(decision, route)

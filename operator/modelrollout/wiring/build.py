@@ -26,6 +26,7 @@ from modelrollout.engine.apply import Applier
 from modelrollout.engine.observe import Drivers, Observer
 from modelrollout.engine.outbox import Outbox
 from modelrollout.engine.ports import Unavailable
+from modelrollout.engine.recollection import Recollection
 from modelrollout.engine.recorder import Recorder
 from modelrollout.engine.returner import Returner
 from modelrollout.engine.store import Store
@@ -234,6 +235,7 @@ def _engine(
         telemetry=metrics,
         returner=Returner(drivers=drivers, cluster=kubernetes),
         accounts=Accounts(Recorder(kubernetes, announcer)),
+        recollection=Recollection(kubernetes),
         outbox=outbox,
     )
 

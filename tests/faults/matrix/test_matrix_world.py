@@ -116,17 +116,38 @@ async def test_row_18_garbage_in_status_is_dropped_and_said_and_the_attempt_goes
     assert "StatusIgnored" in [event.reason for event in stage.api.events]
 
 
-async def test_row_19_a_wiped_status_never_gives_the_candidate_more_than_its_first_step():
+async def test_row_19_a_wiped_status_is_restored_from_the_record_and_the_step_goes_on():
     stage = Stage()
     stage.apply()
     async with stage.engine():
         await at_half(stage)
-        obj = stage.api.object(ROLLOUTS, "models", "fraud")
-        stage.api.edit(ROLLOUTS, "models", "fraud", {"status": dict.fromkeys(obj["status"])}, status=True)
-        stage.deliver()
+        wipe_status(stage)
         await stage.phase("Promoted")
 
-    assert stage.shares == [*STEPS[:3], *STEPS]
+    assert stage.shares == STEPS
+    assert "StatusRecalled" in [event.reason for event in stage.api.events]
+
+
+async def test_row_19_a_candidate_that_was_rolled_back_stays_so_when_status_is_wiped():
+    stage = Stage()
+    stage.apply()
+    async with stage.engine():
+        await at_half(stage)
+        stage.source.errors["v2"] = 0.4
+        await stage.phase("RolledBack")
+        stage.source.errors.clear()
+        await asyncio.sleep(1)
+        wipe_status(stage)
+        await asyncio.sleep(3600)
+
+    assert stage.status()["phase"] == "RolledBack"
+    assert stage.shares == [*STEPS[:3], "v1 100"]
+
+
+def wipe_status(stage: Stage) -> None:
+    obj = stage.api.object(ROLLOUTS, "models", "fraud")
+    stage.api.edit(ROLLOUTS, "models", "fraud", {"status": dict.fromkeys(obj["status"])}, status=True)
+    stage.deliver()
 
 
 async def test_row_20_a_new_candidate_in_mid_canary_waits_until_the_old_one_has_nothing():
