@@ -83,11 +83,16 @@ class Noted:
 
     def __init__(self) -> None:
         self.outcomes: list[str] = []
+        self.records_failed: list[str] = []
 
     def pass_ended(self, outcome: str, seconds: float) -> None:
         """Keep it."""
         del seconds
         self.outcomes.append(outcome)
+
+    def record_failed(self, outcome: str) -> None:
+        """Keep it."""
+        self.records_failed.append(outcome)
 
     def decided(self, old: ModelRolloutStatus, new: ModelRolloutStatus) -> None:
         """Not looked at."""
@@ -226,7 +231,7 @@ class Stage:
             limits=LIMITS,
             telemetry=self.telemetry,
             returner=Returner(drivers=drivers, cluster=self.api),
-            accounts=Accounts(Recorder(self.api, self)),
+            accounts=Accounts(Recorder(self.api, self), self.telemetry),
             recollection=Recollection(self.api),
             outbox=outbox,
         )

@@ -385,6 +385,108 @@ class TestWithoutARecord:
         assert spans(stage) == STEPS[2:]
 
 
+class TestARecordThatIsRefused:
+    """What has been cannot be written down: people are told once, and it is not tried at each look."""
+
+    async def refused(self, stage: Stage, error: Exception) -> None:
+        """Let somebody else change the route while the record cannot be written, for an hour."""
+        await stage.until(lambda: stage.route() == STEPS[1])
+        await asyncio.sleep(1)
+        stage.before = records_fail(error)
+        stage.edit_route({"weighted": {"services": [service("v1", 80), service("v2", 20)]}})
+        await asyncio.sleep(3600)
+
+    async def test_is_a_condition_with_what_to_do_and_one_event(self):
+        stage = Stage()
+        stage.apply()
+
+        async with stage.engine():
+            await self.refused(stage, NO_RIGHT)
+
+        said = [event.note for event in stage.api.events if event.reason == "RecordNotWritten"]
+        message = next(c["message"] for c in stage.status()["conditions"] if c["type"] == "Recorded")
+        assert stage.condition("Recorded") == ("False", "RecordRefused")
+        assert "may not patch modelrolloutrecords/status: grant it that verb" in message
+        assert len(said) == 1
+
+    async def test_is_tried_again_every_half_minute_and_counted(self):
+        stage = Stage()
+        stage.apply()
+
+        async with stage.engine():
+            await self.refused(stage, NO_RIGHT)
+
+        tries = len(stage.telemetry.records_failed)
+        assert set(stage.telemetry.records_failed) == {"refused"}
+        assert 100 <= tries <= 130
+
+    async def test_costs_no_writes_of_status_though_the_server_says_it_in_other_words_each_time(self):
+        stage = Stage()
+        stage.apply()
+        numbers = iter(range(10**6))
+
+        def fail(call: Call) -> None:
+            if call.resource == RECORDS:
+                raise Refused(f"refused, request {next(numbers)}")
+
+        async with stage.engine():
+            await self.refused(stage, NO_RIGHT)
+            stage.before = fail
+            before = len(stage.api.writes)
+            await asyncio.sleep(3600)
+
+        # One an hour: numbers are refreshed as ever.
+        assert len([call for call in stage.api.writes[before:] if call.verb == "patch status"]) <= 1
+
+    async def test_is_over_when_it_is_taken_and_says_so(self):
+        stage = Stage()
+        stage.apply()
+
+        async with stage.engine():
+            await self.refused(stage, NO_RIGHT)
+            stage.before = lambda _: None
+            await asyncio.sleep(35)
+
+        assert stage.condition("Recorded") == ("True", "Recorded")
+        assert "RecordWritten" in [event.reason for event in stage.api.events]
+        assert shares_text(segments(stage)[-1]["shares"]) == "v1 80, v2 20"
+
+    async def test_is_said_of_a_rollback_too_once_it_is_over(self):
+        stage = Stage()
+        stage.apply()
+
+        async with stage.engine():
+            await stage.until(lambda: stage.route() == STEPS[2])
+            await asyncio.sleep(1)
+            stage.before = records_fail(NO_RIGHT)
+            stage.control(rollback={})
+            await stage.phase("RolledBack", within=timedelta(seconds=1))
+            await asyncio.sleep(60)
+
+        assert stage.condition("Recorded") == ("False", "RecordRefused")
+        assert [event.reason for event in stage.api.events].count("RecordNotWritten") == 1
+
+    async def test_an_api_server_that_is_away_for_a_moment_is_not_told_of(self):
+        stage = Stage()
+        stage.apply()
+        left = [2]
+
+        def fail(call: Call) -> None:
+            if call.resource == RECORDS and left[0]:
+                left[0] -= 1
+                raise Unavailable("503: try again")
+
+        async with stage.engine():
+            await stage.until(lambda: stage.route() == STEPS[1])
+            await asyncio.sleep(1)
+            stage.before = fail
+            stage.edit_route({"weighted": {"services": [service("v1", 80), service("v2", 20)]}})
+            await asyncio.sleep(600)
+
+        assert stage.condition("Recorded") is None
+        assert shares_text(segments(stage)[-1]["shares"]) == "v1 80, v2 20"
+
+
 class TestOtherHands:
     async def test_shares_that_somebody_else_set_are_a_segment_with_their_name(self):
         stage = Stage()

@@ -35,7 +35,7 @@ class Standby:
             observer=Observer(drivers=drivers, source=stage.source, cluster=stage.api),
             applier=Applier(drivers=drivers, cluster=stage.api, store=store, outbox=outbox),
             returner=Returner(drivers=drivers, cluster=stage.api),
-            accounts=Accounts(Recorder(stage.api)),
+            accounts=Accounts(Recorder(stage.api), stage.telemetry),
             recollection=Recollection(stage.api),
             outbox=outbox,
             cluster=stage.api,

@@ -81,7 +81,9 @@ class Cause(StrEnum):
 class Condition(Model):
     """One statement about the rollout, as `metav1.Condition` has it."""
 
-    type: Word = Field(description="Ready, Reconciling, Stalled, Held, RollbackReady, MetricsAvailable or RouteInSync.")
+    type: Word = Field(
+        description="Ready, Reconciling, Stalled, Held, RollbackReady, MetricsAvailable, RouteInSync or Recorded."
+    )
     status: Literal["True", "False", "Unknown"] = Field(description="Whether the statement holds.")
     observed_generation: int | None = Field(None, description="Generation of spec that this speaks of.")
     last_transition_time: Time = Field(description="When status last changed.")

@@ -62,8 +62,9 @@ class Observed:
     what is written, under the operator's own name. `frozen`: why the administrator lets no weight grow, `None` where
     weights may. `names_bound_since`: since when admission has kept messages to their
     writers' names, `None` where it does not. `recorded` is where the route's shares are written down, `None` where they
-    are not; `unrecordable` is why nothing may grow, where its record cannot be written. `lost` is why it is not known
-    whether status has lost an attempt, where it says nothing of any. `neighbours` is how many rollouts the namespace has.
+    are not; `unrecordable` is why nothing may grow, where its record cannot be written; `unwritten` is what people are
+    told where the record lacks something that has been. `lost` is why it is not known whether status has lost an attempt,
+    where it says nothing of any. `neighbours` is how many rollouts the namespace has.
     """
 
     route: Route
@@ -84,6 +85,7 @@ class Observed:
     recorded: Mark | None = None
     unrecordable: Blocked | None = None
     neighbours: int = 0
+    unwritten: Blocked | None = None
     lost: Blocked | None = None
 
 

@@ -41,8 +41,9 @@ def conditions_of(case: Case, verb: Verb) -> list[Condition]:
 
     Never both Reconciling and Stalled: kstatus takes the first one that it finds.
     """
-    statements = [*_progress(case, verb), _rollback_ready(case), _metrics_available(case), _route_in_sync(case)]
     known = {condition.type: condition for condition in case.status.conditions}
+    statements = [*_progress(case, verb), _rollback_ready(case), _metrics_available(case), _route_in_sync(case)]
+    statements += _recorded(case, known.get("Recorded"))
     return [_condition(case, statement, known.get(statement.type)) for statement in statements]
 
 
@@ -139,6 +140,16 @@ def _metrics_available(case: Case) -> _Statement:
     if lost := next((gate for gate in attempt.gates if acts(gate) and is_lost(gate)), None):
         return _Statement("MetricsAvailable", "False", lost.reason, f"gate {lost.name}: {lost.message}")
     return _Statement("MetricsAvailable", "True", "Available", "every gate gets usable samples")
+
+
+def _recorded(case: Case, before: Condition | None) -> list[_Statement]:
+    """Return whether the record says all there is to say; nothing as long as that was never in question."""
+    lacks = case.seen.unwritten
+    if lacks:
+        # In other words each time it would be news each time.
+        is_known = before is not None and before.status == "False" and before.reason == lacks.reason
+        return [_Statement("Recorded", "False", lacks.reason, before.message if before and is_known else lacks.message)]
+    return [_Statement("Recorded", "True", "Recorded", "the record says what has been")] if before else []
 
 
 def _route_in_sync(case: Case) -> _Statement:

@@ -168,6 +168,11 @@ def _conditions(old: ModelRolloutStatus, new: ModelRolloutStatus) -> Iterator[Ev
     was, now = _stated(old, "RouteInSync"), _stated(new, "RouteInSync")
     if now and now.reason == "ConcurrentWriter" and not (was and was.reason == now.reason):
         yield Event("Warning", "ConcurrentWriter", "Write", now.message)
+    was, now = _stated(old, "Recorded"), _stated(new, "Recorded")
+    if now and now.status == "False" and not (was and (was.status, was.reason) == ("False", now.reason)):
+        yield Event("Warning", "RecordNotWritten", "Record", f"{now.reason}: {now.message}")
+    elif was and now and was.status == "False" and now.status == "True":
+        yield Event("Normal", "RecordWritten", "Record", "the record says again what has been")
     ends = new.attempt is not None and new.attempt.rollback is not None
     for kind, reason, over in (("Held", "Held", "HoldOver"), ("Stalled", "Stalled", "StallOver")):
         was, now = _true(old, kind), _true(new, kind)

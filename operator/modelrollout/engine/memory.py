@@ -18,14 +18,26 @@ WRITES_UNDONE = 4
 CONTEST = timedelta(minutes=10)
 
 
+@dataclass(frozen=True, slots=True)
+class Unwritten:
+    """Why a record lacks something: that failed so often in a row. `said` is what people are told of it, if anything.
+
+    Before `again_at` it is tried again only where something could grow.
+    """
+
+    failures: int
+    again_at: datetime
+    said: Blocked | None
+
+
 @dataclass(slots=True)
 class Notes:
     """The last look at the metrics, and how often in a row a pass has failed, or met a conflict.
 
     `unseen` is how long nobody looked at the step, and until which stored look that lasts: until status has it.
 
-    `standing` is where the record stands that is being written; `unrecorded` is why it lacks something, if it
-    does, `unrecordable` why nothing could grow when it last should have, and `record_failures` how often in a row.
+    `standing` is where the record stands that is being written; `unwritten` is why it lacks something, if it does,
+    `unrecordable` why nothing could grow when it last should have, and `record_failures` how often in a row.
 
     `recalled` is what the records say of a rollout whose status says nothing of an attempt, `False` before anybody has
     asked them; `recall_failures` is how often in a row that has failed.
@@ -47,7 +59,7 @@ class Notes:
     patience_until: datetime | None = None
     written: Shares | None = None
     standing: Standing | None = None
-    unrecorded: str = ""
+    unwritten: Unwritten | None = None
     unrecordable: Blocked | None = None
     record_failures: int = 0
     recalled: Recalled | Blocked | Literal[False] | None = False

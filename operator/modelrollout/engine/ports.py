@@ -216,6 +216,10 @@ class Telemetry(Protocol):
         """Count a pass: ok, interrupted, gone, conflict, unavailable, refused or bug."""
         ...
 
+    def record_failed(self, outcome: str) -> None:
+        """Count a record that could not be written: conflict, gone, refused or unavailable."""
+        ...
+
     def decided(self, old: ModelRolloutStatus, new: ModelRolloutStatus) -> None:
         """Count what has changed from one status to the next, once it was written."""
         ...

@@ -39,7 +39,6 @@ URGENT_WORKERS = 8
 AFTERWARDS = 2
 WRITES_AT_ONCE = 3
 CONFLICTS_AT_ONCE = 3
-RECORD_AGAIN = 15.0
 
 
 def most_of_a_namespace(workers: int) -> dict[Lane, int]:
@@ -232,7 +231,12 @@ class Engine:
             seen = replace(seen, lost=recalled)
         if (left := way_back_in(seen.route)) and left.uid not in self._store:
             self._hurry(left.uid)  # Of a deleted rollout of this name: ours waits for it.
-        seen = replace(seen, recorded=is_recorded(rollout, seen), neighbours=self._store.number_in(rollout.namespace))
+        seen = replace(
+            seen,
+            recorded=is_recorded(rollout, seen),
+            unwritten=notes.unwritten.said if notes.unwritten else None,
+            neighbours=self._store.number_in(rollout.namespace),
+        )
         case = Case(rollout, seen, self._clock(), self._limits)
         decision = decide(case)
         if not goes_back(decision.verb):
@@ -289,8 +293,8 @@ class Engine:
             self._queue.add(key, Lane.AFTER if notes.given_back else _lane(urgent=is_urgent(rollout)))
         elif due := [moment for moment in (at, next_look(rollout, notes, now)) if moment]:
             self._queue.add_after(key, (min(due) - now).total_seconds())
-        if notes.unrecorded:
-            self._queue.add_after(key, RECORD_AGAIN)
+        if notes.unwritten:
+            self._queue.add_after(key, max(1.0, (notes.unwritten.again_at - now).total_seconds()))
 
     async def _read_again(self, key: Key) -> None:
         """Get the object as it is now, and decide anew: at once, unless that has led nowhere several times in a row."""

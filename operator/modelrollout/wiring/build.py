@@ -234,7 +234,7 @@ def _engine(
         limits=Limits(settings.min_interval, settings.status_refresh, settings.require_gate_classes),
         telemetry=metrics,
         returner=Returner(drivers=drivers, cluster=kubernetes),
-        accounts=Accounts(Recorder(kubernetes, announcer)),
+        accounts=Accounts(Recorder(kubernetes, announcer), metrics),
         recollection=Recollection(kubernetes),
         outbox=outbox,
     )

@@ -61,6 +61,12 @@ class Metrics:
             registry=registry,
         )
 
+        self._records = Counter(
+            "modelrollout_record_failures",
+            "Times that a record could not be written, by outcome.",
+            ["outcome"],
+            registry=registry,
+        )
         self._lag = Histogram(
             "modelrollout_loop_lag_seconds",
             "How much later than asked the event loop came back.",
@@ -90,6 +96,10 @@ class Metrics:
     def pass_ended(self, outcome: str, seconds: float) -> None:
         """Count a pass."""
         self._passes.labels(outcome).observe(seconds)
+
+    def record_failed(self, outcome: str) -> None:
+        """Count a record that could not be written."""
+        self._records.labels(outcome).inc()
 
     def decided(self, old: ModelRolloutStatus, new: ModelRolloutStatus) -> None:
         """Count verdicts that changed, attempts that ended, and how long rollbacks took."""
@@ -242,11 +252,16 @@ class World(Collector):
 
     def _reasons(self, rollouts: list[Rollout]) -> Iterator[Metric]:
         """Yield how many wait for a person, by reason."""
-        for kind in ("Held", "Stalled"):
-            name = f"modelrollout_{kind.lower()}"
-            family = GaugeMetricFamily(name, f"Rollouts with condition {kind}, by reason.", labels=["reason"])
+        for kind, status, name in (
+            ("Held", "True", "held"),
+            ("Stalled", "True", "stalled"),
+            ("Recorded", "False", "unrecorded"),
+        ):
+            family = GaugeMetricFamily(
+                f"modelrollout_{name}", f"Rollouts with condition {kind} {status}, by reason.", labels=["reason"]
+            )
             found = Counted(
-                one.reason for r in rollouts for one in r.status.conditions if one.type == kind and one.status == "True"
+                one.reason for r in rollouts for one in r.status.conditions if one.type == kind and one.status == status
             )
             for reason, count in found.most_common(MOST_REASONS):
                 family.add_metric([reason], count)
