@@ -58,6 +58,22 @@ def lies(stage: Stage) -> list[str]:
     return found
 
 
+def untold(stage: Stage) -> list[str]:
+    """Return what the route had, by the operator's hand or to the end, and no record tells of."""
+    records = sorted(stage.api.records(), key=lambda one: (one["spec"]["decidedAt"], one["spec"].get("part", 1)))
+    if not records:
+        return []
+    told = {shares_text(record["spec"].get("found", [])) for record in records} | set(spans(stage))
+    # Before the first attempt it is nobody's candidate that has anything.
+    begin = datetime.fromisoformat(records[0]["spec"]["decidedAt"]) + MOMENT
+    had = dict.fromkeys(shares for moment, shares in stage.routes if moment >= begin and shares != "none")
+    found = [f"no record tells of {shares}" for shares in had if shares not in told]
+    last = next((one["status"]["segments"][-1] for one in reversed(records) if one["status"]["segments"]), None)
+    if last and shares_text(last["shares"]) != stage.route():
+        found.append(f"the record ends with {shares_text(last['shares'])}, the route has {stage.route()}")
+    return found
+
+
 def _routes_at(stage: Stage, moment: datetime) -> list[str]:
     """Return what the route gave about then."""
     before = [text for at, text in stage.routes if at <= moment][-1:]

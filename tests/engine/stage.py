@@ -221,6 +221,7 @@ class Stage:
         queue = WorkQueue(group_of=store.namespace_of, most=most_of_a_namespace(workers))
         drivers = Drivers(http_route=self.driver, grpc_route=self.driver, traefik_service=self.driver)
         outbox = Outbox(self.api, lambda: queue.is_behind, self)
+        recorder = Recorder(self.api, self)
         engine = Engine(
             store=store,
             queue=queue,
@@ -230,8 +231,8 @@ class Stage:
             clock=virtual_now,
             limits=LIMITS,
             telemetry=self.telemetry,
-            returner=Returner(drivers=drivers, cluster=self.api),
-            accounts=Accounts(Recorder(self.api, self), self.telemetry),
+            returner=Returner(drivers=drivers, cluster=self.api, recorder=recorder, clock=virtual_now),
+            accounts=Accounts(recorder, self.telemetry),
             recollection=Recollection(self.api),
             outbox=outbox,
         )

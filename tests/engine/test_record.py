@@ -554,6 +554,48 @@ class TestOtherHands:
         ]
 
 
+class TestADeletedRollout:
+    async def test_leaves_a_last_segment_that_says_that_its_traffic_went_back(self):
+        stage = Stage()
+        stage.apply()
+
+        async with stage.engine():
+            await stage.until(lambda: stage.route() == STEPS[2])
+            await asyncio.sleep(1)
+            stage.delete()
+            await stage.until(lambda: stage.route() == "v1 100")
+            await asyncio.sleep(1)
+
+        last = segments(stage)[-1]
+        assert (shares_text(last["shares"]), last["cause"], last.get("outcome")) == ("v1 100", "Deleted", None)
+        assert "the rollout was deleted in mid-attempt" in last["message"]
+        assert lies(stage) == []
+
+    async def test_leaves_no_more_after_its_end(self):
+        stage = Stage()
+        stage.apply()
+
+        async with stage.engine():
+            await stage.phase("Promoted")
+            await asyncio.sleep(1)
+            before = segments(stage)
+            stage.delete()
+            await asyncio.sleep(60)
+
+        assert segments(stage) == before
+
+    async def test_gives_its_traffic_back_though_its_record_is_refused(self):
+        stage = Stage()
+        stage.apply()
+
+        async with stage.engine():
+            await stage.until(lambda: stage.route() == STEPS[2])
+            await asyncio.sleep(1)
+            stage.before = records_fail(NO_RIGHT)
+            stage.delete()
+            await stage.until(lambda: stage.route() == "v1 100", within=timedelta(seconds=1))
+
+
 class TestSupersededIntents:
     async def test_an_intent_that_never_reached_the_route_has_no_segment(self):
         stage = Stage()

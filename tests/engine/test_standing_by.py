@@ -29,13 +29,14 @@ class Standby:
         store = Store()
         drivers = Drivers(http_route=stage.driver, grpc_route=stage.driver, traefik_service=stage.driver)
         outbox = Outbox(stage.api, lambda: self.queue.is_behind)
+        recorder = Recorder(stage.api)
         self.engine = Engine(
             store=store,
             queue=self.queue,
             observer=Observer(drivers=drivers, source=stage.source, cluster=stage.api),
             applier=Applier(drivers=drivers, cluster=stage.api, store=store, outbox=outbox),
-            returner=Returner(drivers=drivers, cluster=stage.api),
-            accounts=Accounts(Recorder(stage.api), stage.telemetry),
+            returner=Returner(drivers=drivers, cluster=stage.api, recorder=recorder, clock=virtual_now),
+            accounts=Accounts(recorder, stage.telemetry),
             recollection=Recollection(stage.api),
             outbox=outbox,
             cluster=stage.api,

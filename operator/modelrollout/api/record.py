@@ -229,7 +229,6 @@ class Segment(Model):
     intent_at: Time | None = Field(
         None, description="When it was decided: before that the shares were the ones before."
     )
-    applied_at: Time | None = Field(None, description="When the route was written, where that is known.")
     confirmed_at: Time = Field(description="When the shares were read there: from here on they are certain.")
     route: RecordedRoute = Field(description="Where they were read.")
     stage: Word = Field(description="Stage of the plan.")

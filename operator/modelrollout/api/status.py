@@ -307,6 +307,9 @@ class ApprovalStatus(Model):
 
     stage: Word = Field(description="The stage that it is for.")
     requested_by: UserName = Field(description="Who approved.")
+    verified: bool = Field(
+        default=False, description="Whether admission saw to it that nobody else could write that name."
+    )
     reason: Remark | None = Field(None, description="What the approver said, its beginning.")
     group: Annotated[str, Field(max_length=256)] | None = Field(
         None, description="The group that the approver claimed to be in, of those that the stage asks for."
@@ -322,6 +325,9 @@ class Attestation(Model):
 
     id: Word = Field(description="Which one of spec.readiness.")
     requested_by: UserName = Field(description="Who attested it.")
+    verified: bool = Field(
+        default=False, description="Whether admission saw to it that nobody else could write that name."
+    )
     evidence_url: Annotated[str, Field(max_length=512)] | None = Field(
         None, alias="evidenceURL", description="Where the evidence can be seen."
     )

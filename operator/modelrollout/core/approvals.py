@@ -31,8 +31,13 @@ def lacks_approval(case: Case, step: Step) -> Hold | None:
     )
 
 
-def file_approval(case: Case, status: ModelRolloutStatus, request: ApproveRequest) -> tuple[ModelRolloutStatus, str]:
-    """Return status with the approval filed, or as it is, and the answer to who approved."""
+def file_approval(
+    case: Case, status: ModelRolloutStatus, request: ApproveRequest, *, verified: bool
+) -> tuple[ModelRolloutStatus, str]:
+    """Return status with the approval filed, or as it is, and the answer to who approved.
+
+    `verified`: admission vouches for the approver's name.
+    """
     if case.rollout.spec is None or case.wanted is None:
         return status, "refused: spec cannot be read; correct it and approve again"
     if _is_over(case):
@@ -46,6 +51,7 @@ def file_approval(case: Case, status: ModelRolloutStatus, request: ApproveReques
     approval = ApprovalStatus(
         stage=step.stage,
         requested_by=request.requested_by or "",
+        verified=verified,
         reason=request.reason[:256] if request.reason else None,
         group=next((group for group in asked if group in request.groups), None),
         independent=request.independent,

@@ -151,9 +151,9 @@ def _handle(
     if command is Command.RESUME:
         return status.model_copy(update={"held": None, "attempt": _resumed(case, status.attempt)}), "resumed"
     if isinstance(request, ApproveRequest):
-        return file_approval(case, status, request)
+        return file_approval(case, status, request, verified=_actor(case, command, request).verified)
     if isinstance(request, AttestRequest):
-        return file_attestation(case, status, request)
+        return file_attestation(case, status, request, verified=_actor(case, command, request).verified)
     if ignored:
         return status, "ignored: a rollback was asked for at the same time"
     if command is Command.ADVANCE:

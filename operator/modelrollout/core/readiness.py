@@ -25,7 +25,9 @@ def lacks_readiness(case: Case, step: Step) -> Hold | None:
     return None
 
 
-def file_attestation(case: Case, status: ModelRolloutStatus, request: AttestRequest) -> tuple[ModelRolloutStatus, str]:
+def file_attestation(
+    case: Case, status: ModelRolloutStatus, request: AttestRequest, *, verified: bool
+) -> tuple[ModelRolloutStatus, str]:
     """Return status with the attestation filed, or as it is, and the answer to who attested."""
     if case.rollout.spec is None or case.wanted is None:
         return status, "refused: spec cannot be read; correct it and attest again"
@@ -39,6 +41,7 @@ def file_attestation(case: Case, status: ModelRolloutStatus, request: AttestRequ
     attested = Attestation(
         id=item.id,
         requested_by=request.requested_by,
+        verified=verified,
         evidence_url=request.evidence_url,
         reason=request.reason[:256] if request.reason else None,
         at=case.now,

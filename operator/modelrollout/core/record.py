@@ -1,11 +1,11 @@
 """What has to be written into a record: pure, from a rollout, its route and the segment that was written last."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from modelrollout.api.fields import NONE, Percent
+from modelrollout.api.fields import ALL, NONE, Percent
 from modelrollout.api.record import (
     MAX_GATES_TOLD,
     MAX_PLAN_GATES,
@@ -296,6 +296,34 @@ def _route_of(seen: Observed) -> RecordedRoute:
         name=seen.route_name,
         uid=known.uid or None if known else None,
         resource_version=known.guard if known else None,
+    )
+
+
+def segment_of_return(
+    record: Mapping[str, Any], standing: Standing, kind: str, route: Routed, now: datetime
+) -> Segment | None:
+    """Return the last segment of a rollout that was deleted in mid-attempt: its traffic went back to the baseline.
+
+    `standing` is where the last part of its record stands, `route` as it was read back; `None` where nothing is missing.
+    """
+    spec = RecordSpec.model_validate(record["spec"])
+    segments = record["status"]["segments"]
+    if spec.baseline is None or not segments or standing.outcome is not None:
+        return None
+    last = Segment.model_validate(segments[-1])
+    if last.cause is Why.DELETED:
+        return None
+    return Segment(
+        seq=standing.count,
+        shares=[VersionShare(version=spec.baseline.version, digest=spec.baseline.digest, weight=ALL)],
+        confirmed_at=now,
+        route=RecordedRoute(kind=kind, name=last.route.name, uid=route.uid or None, resource_version=route.guard),
+        stage=last.stage,
+        step=last.step,
+        cause=Why.DELETED,
+        actor=OPERATOR,
+        message=f"the rollout was deleted in mid-attempt: {spec.baseline.version} has all the traffic again",
+        previous=standing.end,
     )
 
 

@@ -6,18 +6,20 @@ Nothing is remembered that cannot be read again: of a rollout's record only wher
 import json
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
 from modelrollout.api.crd import GROUP, RECORD_KIND, VERSION
 from modelrollout.api.fields import parse_time
 from modelrollout.api.record import MAX_SEGMENTS, RecordSpec, Segment
+from modelrollout.api.rollout import Owner
 from modelrollout.api.status import Attempt, Cause, HeldStatus
 from modelrollout.core.case import Case, Mark, Observed
 from modelrollout.core.chain import hash_of
 from modelrollout.core.notices import Recorded
 from modelrollout.core.projection import Decision
+from modelrollout.core.recall import attempts_newest_first
 from modelrollout.core.record import (
     MAX_BYTES,
     NAME_LABEL,
@@ -32,12 +34,13 @@ from modelrollout.core.record import (
     intent_of,
     is_recorded,
     segment_due,
+    segment_of_return,
     shares_by_version,
     spec_of,
     standing_of,
 )
 from modelrollout.core.rollout import Rollout
-from modelrollout.core.traffic import Blocked, Shares
+from modelrollout.core.traffic import Blocked, Routed, Shares
 from modelrollout.engine.memory import Notes
 from modelrollout.engine.ports import Announcer, Conflict, Gone, Records, Refused, Unavailable
 
@@ -46,6 +49,15 @@ log = structlog.get_logger(__name__)
 TRIES_AT_ONCE = 3
 TRIES_BEFORE_A_HOLD = 3
 """How often in a row an API server that is away puts a growth off, before people are told."""
+
+
+class _Whose(NamedTuple):
+    """The rollout that a record speaks of; it may be gone."""
+
+    namespace: str
+    name: str
+    uid: str
+    owner: Owner | None
 
 
 class Recorder:
@@ -138,6 +150,30 @@ class Recorder:
             return
         raise Conflict(f"record {attempt.record} changes faster than it can be written")
 
+    async def note_return(self, namespace: str, uid: str, kind: str, route: Routed, now: datetime) -> None:
+        """Have the record of a rollout that was deleted in mid-attempt say that its traffic has gone back.
+
+        Raises:
+            Conflict, Gone, Refused, Unavailable: as the API server says.
+        """
+        for _ in range(TRIES_AT_ONCE):
+            attempts = attempts_newest_first(await self._records.record_names(namespace, uid))
+            if not attempts:
+                return
+            record = await self._records.get_record(namespace, attempts[0][-1])
+            standing = _standing(record)
+            segment = None if is_full(standing) else segment_of_return(record, standing, kind, route, now)
+            if segment is None:
+                return
+            try:
+                spec = RecordSpec.model_validate(record["spec"])
+                whose = _Whose(namespace, spec.rollout.name, uid, spec.owner)
+                await self._append(whose, standing, segment, {})
+            except Conflict:
+                continue
+            return
+        raise Conflict(f"the record of the rollout with uid {uid} changes faster than it can be written")
+
     async def _standing(
         self, rollout: Rollout, attempt: Attempt, notes: Notes, seen: Observed, now: datetime
     ) -> Standing:
@@ -180,7 +216,7 @@ class Recorder:
         standing = _standing(found)
         # Whoever wrote its last segment may have ended before anybody was told.
         if segments := (found.get("status") or {}).get("segments"):
-            self._tell(rollout, standing, segments[-1], again=True)
+            self._tell(_whose(rollout), standing, segments[-1], again=True)
         return standing
 
     async def _make(self, rollout: Rollout, name: str, spec: RecordSpec) -> Standing:
@@ -212,9 +248,13 @@ class Recorder:
         if segment.outcome:
             fields = {"outcome": segment.outcome.value, "endedAt": segment.render()["confirmedAt"]}
         notes.standing = None  # Whatever comes of it, what was known is old.
+        notes.standing = added = await self._append(_whose(rollout), standing, segment, fields)
+        return added
+
+    async def _append(self, whose: _Whose, standing: Standing, segment: Segment, fields: dict[str, Any]) -> Standing:
         sent = segment.render()
         stands = await self._records.extend_record(
-            rollout.namespace, standing.name, standing.guard, segment=sent, fields=fields
+            whose.namespace, standing.name, standing.guard, segment=sent, fields=fields
         )
         stored = stands["status"]["segments"]
         if len(stored) != standing.count + 1 or stored[-1] != sent:
@@ -222,7 +262,7 @@ class Recorder:
                 f"the API server did not keep segment {segment.seq} of record {standing.name} as it was sent: its CRD is"
                 " older than this operator. Apply the CRDs that came with it"
             )
-        notes.standing = added = replace(
+        added = replace(
             standing,
             guard=stands["metadata"]["resourceVersion"],
             count=standing.count + 1,
@@ -235,10 +275,10 @@ class Recorder:
             known=(segment.intent_at, segment.cause) if segment.intent_at else standing.known,
             intent=None,
         )
-        self._tell(rollout, added, sent)
+        self._tell(whose, added, sent)
         return added
 
-    def _tell(self, rollout: Rollout, standing: Standing, segment: dict[str, Any], *, again: bool = False) -> None:
+    def _tell(self, whose: _Whose, standing: Standing, segment: dict[str, Any], *, again: bool = False) -> None:
         """Have a segment leave the cluster, as a line of the log and as what targets are told."""
         log.info("segment recorded", record=standing.name, hash=standing.end, **_told(segment), again=again)
         if self._announcer:
@@ -246,11 +286,11 @@ class Recorder:
                 record=standing.name,
                 hash=standing.end,
                 at=parse_time(segment["confirmedAt"]),
-                namespace=rollout.namespace,
-                name=rollout.name,
-                uid=rollout.uid,
+                namespace=whose.namespace,
+                name=whose.name,
+                uid=whose.uid,
                 segment=segment,
-                owner=rollout.spec.owner if rollout.spec else None,
+                owner=whose.owner,
             )
             self._announcer.announce(told)
 
@@ -260,6 +300,10 @@ class Recorder:
             rollout.namespace, standing.name, standing.guard, segment=None, fields=fields
         )
         notes.standing = replace(standing, guard=stands["metadata"]["resourceVersion"])
+
+
+def _whose(rollout: Rollout) -> _Whose:
+    return _Whose(rollout.namespace, rollout.name, rollout.uid, rollout.spec.owner if rollout.spec else None)
 
 
 def _known_to(standing: Standing) -> set[Decided | None]:

@@ -12,7 +12,8 @@ from modelrollout.api.versions import ServiceRef
 from modelrollout.core.events import LONGEST_NOTE, Event
 from modelrollout.core.traffic import BASELINE_ONLY, WAY_BACK_PREFIX, Endpoints, Foreign, Routed
 from modelrollout.engine.observe import Drivers
-from modelrollout.engine.ports import Cluster, Conflict, Driver, Gone, Left, Refused, Unavailable
+from modelrollout.engine.ports import Clock, Cluster, Conflict, Driver, Gone, Left, Refused, Unavailable
+from modelrollout.engine.recorder import Recorder
 from modelrollout.engine.store import Key
 
 log = structlog.get_logger(__name__)
@@ -27,9 +28,11 @@ RETURNED, STAYS = "TrafficReturned", "TrafficNotReturned"
 class Returner:
     """Knows the notes on all watched routes; the key of each is the uid of the rollout that it speaks of."""
 
-    def __init__(self, *, drivers: Drivers, cluster: Cluster) -> None:
+    def __init__(self, *, drivers: Drivers, cluster: Cluster, recorder: Recorder, clock: Clock) -> None:
         self._drivers = drivers
         self._cluster = cluster
+        self._recorder = recorder
+        self._clock = clock
         self._told: dict[Key, str] = {}
 
     def left(self) -> Iterator[Key]:
@@ -88,8 +91,17 @@ class Returner:
             live = isinstance(written, Routed) and written.shares != BASELINE_ONLY  # On the way: once more.
             if not live:
                 await self._tell(left, RETURNED, f"Service {left.way_back.baseline.name} has all the traffic again")
+                if moves and isinstance(written, Routed):
+                    await self._record(driver, left, written)
                 return None
         raise Unavailable(f"{driver.kind} {driver.name_of(left.place)} changes faster than it can be written")
+
+    async def _record(self, driver: Driver, left: Left, route: Routed) -> None:
+        """Write it down; it has happened in any case."""
+        try:
+            await self._recorder.note_return(left.place.namespace, left.way_back.uid, driver.kind, route, self._clock())
+        except (Conflict, Gone, Refused, Unavailable) as error:
+            log.warning("what went back is not recorded", name=left.place.rollout, error=str(error))
 
     def _is_outage(self, left: Left, route: Routed | Foreign) -> bool:
         """Whether giving back would turn a candidate that works into an outage."""

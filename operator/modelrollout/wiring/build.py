@@ -224,6 +224,7 @@ def _engine(
         traefik_service=traefikservice_driver(kubernetes),
     )
     outbox = Outbox(kubernetes, lambda: queue.is_behind, announcer)
+    recorder = Recorder(kubernetes, announcer)
     return Engine(
         store=store,
         queue=queue,
@@ -233,8 +234,8 @@ def _engine(
         clock=now,
         limits=Limits(settings.min_interval, settings.status_refresh, settings.require_gate_classes),
         telemetry=metrics,
-        returner=Returner(drivers=drivers, cluster=kubernetes),
-        accounts=Accounts(Recorder(kubernetes, announcer), metrics),
+        returner=Returner(drivers=drivers, cluster=kubernetes, recorder=recorder, clock=now),
+        accounts=Accounts(recorder, metrics),
         recollection=Recollection(kubernetes),
         outbox=outbox,
     )
