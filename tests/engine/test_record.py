@@ -12,7 +12,7 @@ from modelrollout.engine.ports import Conflict, Refused, Unavailable
 from tests.engine.account import lies, shares_text, spans, told
 from tests.engine.stage import ROUTES, STAGES, Stage
 from tests.engine.test_crash import Killed
-from tests.support.fake_api import RECORDS, Call
+from tests.support.fake_api import RECORDS, ROLLOUTS, Call
 
 STEPS = ["v1 100, 100% copied to v2", "v1 95, v2 5", "v1 50, v2 50", "v2 100"]
 NO_RIGHT = Refused("the operator's ServiceAccount may not patch modelrolloutrecords/status: grant it that verb")
@@ -175,6 +175,26 @@ class TestAnAttempt:
 
         for one in segments(stage)[:4]:
             assert one["intentAt"] <= one["confirmedAt"]
+
+    async def test_says_who_asked_for_the_candidate(self):
+        stage = Stage()
+        stage.apply()
+        editor = {"metadata": {"annotations": {"modelrollout.dev/edited-by": "ana"}}}
+        stage.api.edit(ROLLOUTS, "models", "fraud", editor)
+
+        async with stage.engine():
+            await stage.until(lambda: stage.route() == STEPS[1])
+            stage.api.edit(
+                ROLLOUTS, "models", "fraud", {"metadata": {"annotations": {"modelrollout.dev/edited-by": None}}}
+            )
+            stage.apply(candidate={"version": "v3", "service": {"name": "fraud-v3", "port": 8080}})
+            await stage.until(lambda: len(stage.api.records()) == 2)
+
+        first, second = (record["spec"]["trigger"] for record in stage.api.records())
+        assert first == {"cause": "NewCandidate", "actor": "ana", "verified": False}
+        assert second == {"cause": "NewCandidate", "actor": "kubectl-apply", "verified": False}
+        back = stage.api.records()[0]["status"]["segments"][-1]
+        assert (back["cause"], back["actor"]) == ("Superseded", "kubectl-apply")
 
     async def test_that_is_retried_says_who_asked(self):
         stage = Stage()

@@ -109,7 +109,7 @@ class RecordTrigger(Model):
     """What made the attempt begin, and who."""
 
     cause: Trigger = Field(description="What made it begin.")
-    actor: Annotated[str, Field(max_length=256)] | None = Field(None, description="Who asked, where somebody did.")
+    actor: Annotated[str, Field(max_length=256)] | None = Field(None, description="Who asked, or who edited spec.")
     verified: bool = Field(default=False, description="Whether the API server vouches for the actor.")
     reason: Sentence | None = Field(None, description="Why, in the words of who asked.")
 

@@ -44,6 +44,16 @@ def hands_in(obj: Mapping[str, Any]) -> dict[str, Hand]:
     return found
 
 
+def editing_hand(obj: Mapping[str, Any]) -> Hand | None:
+    """Return whose hand wrote spec last, `None` where the API server has noted none."""
+    found: Hand | None = None
+    for entry in obj["metadata"].get("managedFields") or ():
+        hand = _hand(entry) if "f:spec" in (entry.get("fieldsV1") or {}) else None
+        if hand and (found is None or found.wrote_at <= hand.wrote_at):
+            found = hand
+    return found
+
+
 def _hand(entry: Mapping[str, Any]) -> Hand | None:
     try:
         at = datetime.fromisoformat(entry["time"])

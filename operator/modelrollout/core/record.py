@@ -29,6 +29,7 @@ from modelrollout.api.record import (
 )
 from modelrollout.api.status import Attempt, Cause, GateStatus, HandledCommand, HeldStatus, Outcome, VersionStatus
 from modelrollout.api.versions import ModelVersion
+from modelrollout.core.actors import Actor, actor_of
 from modelrollout.core.asked import name_of, not_told, stored
 from modelrollout.core.case import Case, Mark, Observed, attempt_in_force, serving_of, target_of
 from modelrollout.core.chain import hash_of
@@ -258,19 +259,25 @@ def _why(rollout: Rollout, attempt: Attempt, seen: Observed, standing: Standing,
             pass
     if _decided_in(attempt) == standing.known:
         return _Reason(Why.MENDED, message="the shares that were decided stand again")
-    return _decided(rollout, attempt, standing)
+    return _decided(rollout, attempt, standing, seen.names_bound_since)
 
 
 _BY_PEOPLE = {"Manual": ("rollback", "resume"), "GatesOverridden": ("advance",)}
 
 
-def _decided(rollout: Rollout, attempt: Attempt, standing: Standing) -> _Reason:
+_BY_EDIT = frozenset({Cause.SUPERSEDED, Cause.PLAN_CHANGED})
+
+
+def _decided(rollout: Rollout, attempt: Attempt, standing: Standing, bound_since: datetime | None) -> _Reason:
     target, since = attempt.target, stored(attempt.target.since)
     cause, actor, verified = Why(target.cause), OPERATOR, False
     if commands := _BY_PEOPLE.get(target.cause):
         asked = _asked_by(rollout.status.commands, commands)
         actor = name_of(asked) if asked else OPERATOR
         verified = asked is not None and asked.verified
+    if target.cause in _BY_EDIT:
+        editor = _editor_of(rollout, bound_since)
+        actor, verified = editor.name or editor.manager or OPERATOR, editor.verified
     if attempt.rollback:
         return _Reason(cause, actor, attempt.rollback.message, evidence_of(attempt.gates), since, verified)
     intent = standing.intent
@@ -279,6 +286,11 @@ def _decided(rollout: Rollout, attempt: Attempt, standing: Standing) -> _Reason:
     return _Reason(
         cause, actor, f"attempt {attempt.number} has started" if cause is Why.STARTED else "", (), since, verified
     )
+
+
+def _editor_of(rollout: Rollout, bound_since: datetime | None) -> Actor:
+    """Return who edited spec last: where no annotation says so, what the client called itself."""
+    return actor_of(rollout.editor, rollout.edit_hand, bound_since)
 
 
 def _decided_in(attempt: Attempt) -> Decided:
@@ -335,8 +347,13 @@ def spec_of(
     *,
     continues: Standing | None = None,
     before: Attempt | None = None,
+    bound_since: datetime | None = None,
 ) -> RecordSpec:
-    """Return the spec of an attempt's record. `before` is the attempt that was in status when this one was decided."""
+    """Return the spec of an attempt's record.
+
+    `before` is the attempt that was in status when this one was decided; `bound_since` is since when admission has bound
+    names to who writes.
+    """
     spec = rollout.spec
     plan = rollout.plan(has_baseline=attempt.baseline is not None) if spec else None
     return RecordSpec(
@@ -351,7 +368,7 @@ def spec_of(
         baseline=_version(rollout, attempt.baseline) if attempt.baseline else None,
         candidate=_version(rollout, attempt.candidate),
         plan=_plan(plan) if plan else None,
-        trigger=_trigger(rollout, attempt, before, is_continuation=continues is not None),
+        trigger=_trigger(rollout, attempt, before, bound_since, is_continuation=continues is not None),
         found=list(found),
     )
 
@@ -386,7 +403,9 @@ def _rule_text(gate: dict[str, Any]) -> str:
     return parts if len(parts) <= 512 else parts[:511] + "…"
 
 
-def _trigger(rollout: Rollout, attempt: Attempt, before: Attempt | None, *, is_continuation: bool) -> RecordTrigger:
+def _trigger(
+    rollout: Rollout, attempt: Attempt, before: Attempt | None, bound_since: datetime | None, *, is_continuation: bool
+) -> RecordTrigger:
     if is_continuation:
         return RecordTrigger(cause=Trigger.CONTINUATION)
     if attempt.applied_at is not None or attempt.target.cause is not Cause.STARTED:
@@ -399,7 +418,12 @@ def _trigger(rollout: Rollout, attempt: Attempt, before: Attempt | None, *, is_c
         return RecordTrigger(
             cause=Trigger.RETRY, actor=name_of(asked)[:256], verified=asked.verified, reason=asked.reason
         )
-    return RecordTrigger(cause=Trigger.NEW_CANDIDATE if attempt.baseline else Trigger.FIRST_DEPLOYMENT)
+    editor = _editor_of(rollout, bound_since)
+    return RecordTrigger(
+        cause=Trigger.NEW_CANDIDATE if attempt.baseline else Trigger.FIRST_DEPLOYMENT,
+        actor=(editor.name or editor.manager or "")[:256] or None,
+        verified=editor.verified,
+    )
 
 
 def standing_of(record: dict[str, Any], size: int) -> Standing:

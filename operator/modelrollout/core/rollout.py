@@ -12,7 +12,7 @@ from modelrollout.api.options import GateClass
 from modelrollout.api.rollout import ModelRolloutSpec
 from modelrollout.api.status import ModelRolloutStatus, VersionStatus
 from modelrollout.api.traffic import Traffic
-from modelrollout.core.actors import Hand, hands_in
+from modelrollout.core.actors import Hand, editing_hand, hands_in
 from modelrollout.core.flaws import absent_classes, flaw_of
 from modelrollout.core.plan import Plan, Policy, identity_of, plan_of, policy_of
 from modelrollout.core.traffic import Blocked
@@ -66,7 +66,7 @@ class Rollout:
 
     `spec` is `None` where it cannot be read, and `problem` says why; `traffic` is read on its own, so that a
     rollback works under a spec that does not. `ignored` names the parts of status that could not be read. `editor`
-    edited spec last, `None` where nothing says so. `hands` says who wrote the messages that wait, by command.
+    edited spec last, `None` where nothing says so, with the client `edit_hand`. `hands` says who wrote the messages that wait, by command.
     """
 
     namespace: str
@@ -80,6 +80,7 @@ class Rollout:
     status: ModelRolloutStatus
     ignored: tuple[str, ...] = ()
     editor: str | None = None
+    edit_hand: Hand | None = None
     hands: Mapping[str, Hand] = field(default_factory=dict)
     _of_spec: _OfSpec | None = field(default=None, compare=False, repr=False)
 
@@ -165,13 +166,14 @@ def parse_rollout(obj: Mapping[str, Any], known: Rollout | None = None) -> Rollo
         status=status,
         ignored=ignored,
         editor=_editor_in(metadata),
+        edit_hand=editing_hand(obj),
         hands=hands_in(obj),
         _of_spec=_OfSpec(spec) if spec else None,
     )
 
 
 def _editor_in(metadata: Mapping[str, Any]) -> str | None:
-    return (metadata.get("annotations") or {}).get(EDITED_BY)
+    return (metadata.get("annotations") or {}).get(EDITED_BY) or None
 
 
 def _parse(model: type[M], raw: object) -> tuple[M | None, str]:

@@ -118,7 +118,9 @@ class Recorder:
             standing = notes.standing
             if standing is None or not _is_part_of(standing, attempt.record):
                 found = found_shares(case.rollout, case.seen)
-                standing = await self._ensure(after, attempt, found, case.now, before=before)
+                standing = await self._ensure(
+                    after, attempt, found, case.now, case.seen.names_bound_since, before=before
+                )
             notes.standing = standing
             if intent is None or (intent.since, intent.cause) in _known_to(standing):
                 return
@@ -183,15 +185,22 @@ class Recorder:
             route = rollout.status.route
             known = Shares(route.candidate, route.mirror) if route else None
             found = shares_by_version(rollout, known) if known else found_shares(rollout, seen)
-            notes.standing = standing = await self._ensure(rollout, attempt, found, now)
+            notes.standing = standing = await self._ensure(rollout, attempt, found, now, seen.names_bound_since)
         return standing
 
     async def _ensure(
-        self, rollout: Rollout, attempt: Attempt, found: Spans, now: datetime, *, before: Attempt | None = None
+        self,
+        rollout: Rollout,
+        attempt: Attempt,
+        found: Spans,
+        now: datetime,
+        bound_since: datetime | None,
+        *,
+        before: Attempt | None = None,
     ) -> Standing:
         """Return where the attempt's record stands, its last part; make it where there is none."""
         name = _name_in(attempt)
-        spec = spec_of(rollout, attempt, found, now, before=before)
+        spec = spec_of(rollout, attempt, found, now, before=before, bound_since=bound_since)
         is_new = attempt.applied_at is None and attempt.target.cause is Cause.STARTED
         standing = await (self._make(rollout, name, spec) if is_new else self._read_or_make(rollout, name, spec))
         while is_full(standing):
