@@ -13,6 +13,7 @@ import pytest
 from modelrollout.metrics import queries
 from modelrollout.metrics.queries import Matcher, Selector
 
+from local.bench import gates as bench_gates
 from local.bench.__main__ import main
 from local.bench.figures import Report, quantile, spread
 from local.bench.fleet import gives_candidate, manifest, standing_of
@@ -162,7 +163,9 @@ def test_the_table_names_the_machine_and_the_targets():
     assert last.endswith("p99 < 50 ms")
 
 
-def test_what_an_evaluation_costs_is_measured_without_a_server(capsys):
+def test_what_an_evaluation_costs_is_measured_without_a_server(capsys, monkeypatch):
+    monkeypatch.setattr(bench_gates, "BATCHES", 2)
+
     assert main(["--only", "gates", "--output", "json"]) == 0
 
     levels = json.loads(capsys.readouterr().out)["levels"]
