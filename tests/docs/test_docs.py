@@ -25,7 +25,7 @@ from tests.api.manifests import changed, good
 from tests.docs.pages import PAGES, TOP, Page, page
 from tests.docs.reasons import reasons
 from tests.docs.settings_page import settings_table, sources_table, targets_tables, webhooks_table
-from tests.support.chart import install_crds
+from tests.support.chart import install_crds, render
 
 KIND = page("docs/modelrollout.md")
 each_page = pytest.mark.parametrize("here", PAGES, ids=str)
@@ -195,12 +195,28 @@ OF_OTHERS = {"argoproj.io", "kustomize.toolkit.fluxcd.io"}
 """Groups whose definitions no cluster of ours has; what these say of routes is tested beside the routes."""
 
 
+VALUES, WORKFLOW = "# values.yaml of the chart\n", "# .github/workflows/"
+"""How a block begins that is nothing for the API server."""
+
+
+def _is_manifest(block: str) -> bool:
+    return not block.startswith((VALUES, WORKFLOW))
+
+
 @pytest.mark.cluster
-@pytest.mark.parametrize("here", [here for here in PAGES if here.blocks("yaml")], ids=str)
+@pytest.mark.parametrize("here", [here for here in PAGES if VALUES in "".join(here.blocks("yaml"))], ids=str)
+def test_the_chart_takes_the_values_that_are_shown(cluster: LocalCluster, here: Page):
+    for shown in here.blocks("yaml"):
+        if shown.startswith(VALUES):
+            assert render(cluster, yaml.safe_load(shown), "modelrollout-system")
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("here", [here for here in PAGES if any(map(_is_manifest, here.blocks("yaml")))], ids=str)
 def test_the_api_server_takes_every_manifest_that_is_shown(cluster: LocalCluster, namespace: str, here: Page):
     install_crds(cluster)
 
-    for shown in map(yaml.safe_load, here.blocks("yaml")):
+    for shown in map(yaml.safe_load, filter(_is_manifest, here.blocks("yaml"))):
         # What is no object is a part of a rollout's spec.
         manifest = shown if "apiVersion" in shown else changed(good(), {f"spec.{key}": shown[key] for key in shown})
         if manifest["apiVersion"].partition("/")[0] in OF_OTHERS:
