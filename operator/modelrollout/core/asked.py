@@ -6,6 +6,8 @@ from datetime import datetime
 from modelrollout.api.fields import parse_time, render_time
 from modelrollout.api.record import RecordedCommand
 from modelrollout.api.status import ApprovalStatus, Command, HandledCommand
+from modelrollout.core.actors import Actor, actor_of
+from modelrollout.core.rollout import Rollout
 
 
 def name_of(asked: HandledCommand) -> str:
@@ -47,3 +49,13 @@ def not_told(
 def stored(moment: datetime) -> datetime:
     """Return a time as it is read again."""
     return parse_time(render_time(moment))
+
+
+def editor_of(rollout: Rollout, bound_since: datetime | None) -> Actor:
+    """Return who edited spec last: where no annotation says so, what the client called itself."""
+    return actor_of(rollout.editor, rollout.edit_hand, bound_since)
+
+
+def asked_by(handled: Sequence[HandledCommand], commands: tuple[str, ...]) -> HandledCommand | None:
+    """Return the latest answer to one of these commands, `None` where there is none."""
+    return next((one for one in reversed(handled) if one.command in commands), None)

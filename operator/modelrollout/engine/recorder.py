@@ -18,6 +18,7 @@ from modelrollout.api.status import Attempt, Cause, HeldStatus
 from modelrollout.core.case import Case, Mark, Observed
 from modelrollout.core.chain import hash_of
 from modelrollout.core.notices import Recorded
+from modelrollout.core.opening import spec_of
 from modelrollout.core.projection import Decision
 from modelrollout.core.recall import attempts_newest_first
 from modelrollout.core.record import (
@@ -36,7 +37,6 @@ from modelrollout.core.record import (
     segment_due,
     segment_of_return,
     shares_by_version,
-    spec_of,
     standing_of,
 )
 from modelrollout.core.rollout import Rollout
