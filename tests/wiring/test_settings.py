@@ -81,6 +81,14 @@ def test_a_file_without_metrics_sources_ends_the_start_with_a_sentence(
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b"], ids=["too long", "with a NUL"])
+def test_a_name_that_no_file_can_have_is_no_file(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("MODELROLLOUT_FREEZE_CONFIG_MAP", "ops/freeze")
+
+    with pytest.raises(ValueError, match="is no file"):
+        CliApp.run(Settings, cli_args=[f"--metrics-sources-file={name}"])
+
+
 def test_metrics_sources_stand_in_one_place(sources: Path) -> None:
     sources.write_text("{}")
 

@@ -62,7 +62,8 @@ async def connect_as_user(
 
 
 def _is_there(files: str) -> bool:
-    return any(Path(file).expanduser().is_file() for file in files.split(os.pathsep) if file)
+    # pathlib's own raises where a name is too long for any file.
+    return any(os.path.isfile(Path(file).expanduser()) for file in files.split(os.pathsep) if file)  # noqa: PTH113
 
 
 def _own_namespace() -> str:

@@ -1,5 +1,6 @@
 """The administrator's settings: flags, or environment variables with the prefix MODELROLLOUT_."""
 
+import os
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -40,7 +41,7 @@ def _lease_duration(span: timedelta) -> timedelta:
 
 
 def _sources_in(file: Path) -> dict[str, SourceConfig]:
-    if not file.is_file():
+    if not os.path.isfile(file):  # noqa: PTH113 - pathlib's raises where a name is too long for any file
         raise ValueError(
             f"--metrics-sources-file {file} is no file: name one with the metrics sources as a JSON object"
         )
