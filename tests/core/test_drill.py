@@ -8,8 +8,8 @@ import pytest
 from modelrollout.api.fields import ALL, NONE
 from modelrollout.api.record import Why
 from modelrollout.api.status import Cause, Command
-from modelrollout.core.traffic import BASELINE_ONLY, Shares, Unmanaged
-from modelrollout.core.verbs import Begin, Drill, Go, Hold, RollBack
+from modelrollout.core.traffic import BASELINE_ONLY, Endpoints, Shares, Unmanaged
+from modelrollout.core.verbs import Begin, Drill, Go, Hold, Promote, RollBack
 
 from tests.core.builders import (
     OF_EACH_CLASS,
@@ -217,6 +217,115 @@ class TestChangedPlans:
         rollout = shadow_is_over(paused=True)
 
         assert isinstance(decided(rollout, looked(rollout, passing())).verb, Hold)
+
+
+EVERY = {"rollback": {"drill": {"every": "7d"}}, "stages": [{"name": "full", "full": {}, "minDuration": "90d"}]}
+ONE_AWAY = Shares(percent(99), NONE)
+ALL_OF_IT = Shares(ALL, NONE)
+
+
+class TestWhileItBakes:
+    def baking(self, *, applied: timedelta = 7 * DAY, **changes: Any):
+        rollout = running("full", 0, applied=applied, **{**EVERY, **changes})
+        attempt = rollout.status.attempt
+        target = attempt.target.model_copy(update={"cause": Cause.REHEARSED})
+        attempt = attempt.model_copy(update={"target": target, "drill": None})
+        return replace(rollout, status=rollout.status.model_copy(update={"attempt": attempt}))
+
+    def out(self, **changes: Any):
+        rollout = self.baking(**changes)
+        return after(rollout, decided(rollout, looked(rollout, passing())))
+
+    def timed(self, took="2s", **changes: Any):
+        out = self.out(**changes)
+        return after(out, decided(out, world(out, shares=ONE_AWAY), after=took))
+
+    def test_one_percent_goes_to_the_baseline_when_the_time_has_come(self):
+        rollout = self.baking()
+
+        decision = decided(rollout, looked(rollout, passing()))
+
+        assert isinstance(decision.verb, Drill)
+        assert decision.write.shares == ONE_AWAY
+        assert decision.status.phase == "Full"
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            pytest.param({"applied": 7 * DAY - timedelta(seconds=1)}, id="too early"),
+            pytest.param({"rollback": {"drill": {}}}, id="not asked for"),
+            pytest.param({"paused": True}, id="held"),
+        ],
+    )
+    def test_else_nothing_moves(self, changes):
+        rollout = self.baking(**changes)
+
+        assert decided(rollout, looked(rollout, passing())).write is None
+
+    def test_a_baseline_without_pods_gets_nothing(self):
+        rollout = self.baking()
+
+        assert decided(rollout, looked(rollout, passing(), baseline=Endpoints.NONE_READY)).write is None
+
+    def test_it_comes_home_at_once_and_clock_and_evidence_go_on(self):
+        rollout = self.timed("2s")
+
+        decision = decided(rollout, world(rollout, shares=ONE_AWAY), after="3s")
+        home = after(rollout, decision)
+        next_look = decided(home, looked(home, passing()), after="10s")
+
+        assert decision.write.shares == ALL_OF_IT
+        assert (decision.status.attempt.drill.took, decision.status.attempt.drill.ok) == (timedelta(seconds=2), True)
+        assert decision.status.attempt.applied_at == self.baking().status.attempt.applied_at
+        assert next_look.write is None
+        assert next_look.status.attempt.stage_started_at == self.baking().status.attempt.stage_started_at
+
+    def test_the_next_one_is_as_long_after_it(self):
+        rollout = self.timed()
+        home = after(rollout, decided(rollout, world(rollout, shares=ONE_AWAY), after="3s"))
+
+        early = decided(home, looked(home, passing()), after="6d")
+        due = decided(home, looked(home, passing()), after="169h")
+
+        assert early.write is None
+        assert due.write.shares == ONE_AWAY
+
+    def test_a_person_who_holds_keeps_nobody_away_from_home(self):
+        rollout = asking(self.timed(), hold={})
+
+        assert decided(rollout, world(rollout, shares=ONE_AWAY), after="3s").write.shares == ALL_OF_IT
+
+    def test_a_crash_before_its_write_is_made_up_for_without_a_new_clock(self):
+        out = self.out()
+
+        decision = decided(out, world(out, shares=ALL_OF_IT), after="1s")
+
+        assert decision.write.shares == ONE_AWAY
+        assert decision.status.attempt.applied_at == out.status.attempt.applied_at
+
+    def test_a_slow_one_holds_with_everything_at_home_until_it_is_rehearsed_again(self):
+        rollout = self.timed("31s")
+        home = after(rollout, decided(rollout, world(rollout, shares=ONE_AWAY), after="32s"))
+
+        held = decided(home, looked(home, passing()), after="40s")
+        again = decided(asking(after(home, held), resume={}), after="50s")
+
+        assert conditions(held)["Held"] == ("True", "DrillFailed")
+        assert held.write is None
+        assert again.write.shares == ONE_AWAY
+
+    def test_a_rollback_in_the_middle_of_it_goes_all_the_way(self):
+        out = asking(self.out(), rollback={})
+
+        decision = decided(out, world(out, shares=ONE_AWAY), after="1s")
+
+        assert isinstance(decision.verb, RollBack)
+        assert decision.write.shares == BASELINE_ONLY
+
+    def test_the_end_of_its_minimum_comes_first(self):
+        rollout = self.baking(applied=91 * DAY, analysis={"deadline": "90d"})
+
+        assert isinstance(decided(rollout, looked(rollout, passing())).verb, Promote)
 
 
 def test_every_cause_can_be_recorded():

@@ -93,7 +93,9 @@ specs: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "analysis": st.sampled_from(
             [{"onMetricsLost": "Rollback", "metricsLostTimeout": "0s"}, {"onDeadline": "Rollback"}, {"interval": "2s"}]
         ),
-        "rollback": st.sampled_from([{"retainBaseline": "0s"}, {"unreadyGrace": "0s"}, {"drill": {}}]),
+        "rollback": st.sampled_from(
+            [{"retainBaseline": "0s"}, {"unreadyGrace": "0s"}, {"drill": {}}, {"drill": {"every": "1m"}}]
+        ),
         "baseline": st.none(),
         "broken": st.just(1),
     },

@@ -142,3 +142,19 @@ async def test_without_a_shadow_the_smallest_weight_goes_out_and_back_first():
         await stage.phase("Promoted")
 
     assert stage.shares == ["v1 99, v2 1", "v1 100", "v1 95, v2 5", "v1 50, v2 50", "v2 100"]
+
+
+async def test_while_it_bakes_the_way_back_is_rehearsed_again_and_its_clock_goes_on():
+    bake = {"name": "full", "full": {}, "minDuration": "150m"}
+    stage = Stage(rollback={"drill": {"every": "1h"}}, stages=[*STAGES[1:2], bake])
+    stage.apply()
+    async with stage.engine():
+        await stage.phase("Full")
+        began = stage.status()["attempt"]["stageStartedAt"]
+        await stage.phase("Promoted")
+
+    assert stage.shares[3:] == ["v1 50, v2 50", *(["v2 100", "v1 1, v2 99"] * 2), "v2 100"]
+    assert stage.status()["attempt"]["stageStartedAt"] == began
+    assert [event.reason for event in stage.api.events].count("RollbackRehearsed") == 3
+    lasted = stage.routes[-1][0] - next(at for at, shares in stage.routes if shares == "v2 100")
+    assert lasted < timedelta(minutes=125)  # The second one, two hours after the first look.

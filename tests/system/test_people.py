@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from datetime import timedelta
 
 import pytest
 
@@ -176,3 +177,29 @@ def test_an_administrators_config_map_freezes_while_it_is_there(scene: Scene):
     events = [one for one in scene.cluster.api.call("GET", path)["items"] if one["regarding"]["kind"] == "ModelRollout"]
     assert {one["metadata"]["annotations"]["modelrollout.dev/owner-team"] for one in events} == {"risk-ml"}
     assert any("Owner: risk-ml." in one["note"] for one in events if one["type"] == "Warning")
+
+
+def test_while_it_bakes_one_percent_goes_back_and_comes_home_and_users_notice_nothing(scene: Scene):
+    canary, bake = {**STAGES[1], "canary": {"weights": [50]}}, {**STAGES[2], "minDuration": "70s"}
+    drill = {"drill": {"every": "1m"}}
+    scene.apply(scene.rollout(traffic=scene.route_by_leaf(), stages=[canary, bake], rollback=drill))
+    load = scene.load()
+
+    first = scene.until_step("full")["attempt"]
+    status = scene.until_phase("Promoted", within=timedelta(minutes=3))
+
+    again = status["attempt"]["drill"]
+    assert first["drill"]["ok"]
+    assert again["ok"]
+    assert again["at"] > first["appliedAt"]
+    assert status["attempt"]["stageStartedAt"] == first["stageStartedAt"]
+    assert [reason for reason, _ in scene.events()].count("RollbackRehearsed") == 2
+    assert load.stop().errors == 0
+    path = f"/apis/modelrollout.dev/v1alpha1/namespaces/{scene.namespace}/modelrolloutrecords"
+    (record,) = scene.cluster.api.call("GET", path)["items"]
+    told = [
+        {one["version"]: one["weight"] for one in segment["shares"]}
+        for segment in record["status"]["segments"]
+        if segment["cause"] == "Drill"
+    ]
+    assert {"v1": 1, "v2": 99} in told

@@ -241,6 +241,16 @@ Interval = Annotated[
         8,
     ),
 ]
+Every = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(render_duration),
+    checked_text(
+        "self.matches('^[1-9][0-9]{0,3}[mhd]$')",
+        "write minutes, hours or days, such as 12h or 7d",
+        5,
+    ),
+]
 Drain = Annotated[
     timedelta,
     BeforeValidator(parse_duration),

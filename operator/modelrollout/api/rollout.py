@@ -10,6 +10,7 @@ from modelrollout.api.fields import (
     NAME_REMEDY,
     Drain,
     Duration,
+    Every,
     Interval,
     Link,
     Model,
@@ -202,6 +203,11 @@ class RollbackDrill(Model):
 
     within: Duration | None = Field(
         None, description="How long the way back may take until it is read from the route; 30s when left out."
+    )
+    every: Every | None = Field(
+        None,
+        description="How often it is rehearsed again while the candidate bakes with everything: 1% goes to the baseline and"
+        " comes home. Never when left out.",
     )
 
 

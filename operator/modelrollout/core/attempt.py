@@ -20,7 +20,7 @@ from modelrollout.api.status import (
 from modelrollout.core.approvals import taken_along
 from modelrollout.core.case import Case
 from modelrollout.core.drain import drain_of
-from modelrollout.core.drill import drill_after, is_on_drill, needs_drill, way_out
+from modelrollout.core.drill import drill_after, is_baking, is_on_drill, needs_drill, way_out
 from modelrollout.core.gates import fresh_tally, is_lost
 from modelrollout.core.plan import Step, record_name
 from modelrollout.core.traffic import BASELINE_ONLY, Acceptance, Endpoints, Foreign, Routed, Shares
@@ -133,8 +133,14 @@ def _moved(case: Case, step: Step, cause: Cause) -> Attempt:
 
 
 def _drilling(case: Case, verb: Drill) -> Attempt:
-    """Return the attempt on a drill: it stays in its step, whose clock does not run."""
+    """Return the attempt on a drill: it stays in its step, whose clock does not run, but while it bakes."""
     attempt = _known(case.attempt)
+    if is_baking(case):
+        target = _target(verb.shares, case.now, Cause.DRILL)
+        is_out = verb.shares != verb.step.shares
+        return attempt.model_copy(
+            update={"target": target, "drill": DrillStatus(since=case.now) if is_out else attempt.drill}
+        )
     return attempt.model_copy(
         update={
             "plan": case.plan.digest,

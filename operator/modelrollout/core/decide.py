@@ -2,7 +2,7 @@
 
 from modelrollout.core.advance import file_advance
 from modelrollout.core.case import Case
-from modelrollout.core.drill import go_on_after_drill, turn_back
+from modelrollout.core.drill import go_on_after_drill, rehearse_again, turn_back
 from modelrollout.core.inbox import file_retry, take_commands
 from modelrollout.core.judging import (
     hold_at_deadline,
@@ -63,6 +63,7 @@ RULES = (
     hold_on_unknown,
     hold_at_deadline,
     promote,
+    rehearse_again,
     wait,
 )
 

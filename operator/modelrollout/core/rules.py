@@ -9,7 +9,7 @@ from modelrollout.core.actors import actor_text
 from modelrollout.core.case import LARGEST_SKEW, Case, target_of
 from modelrollout.core.consents import lacks_consent, wrong_time
 from modelrollout.core.drain import drain_of, drain_text
-from modelrollout.core.drill import drill_before
+from modelrollout.core.drill import drill_before, is_on_drill
 from modelrollout.core.gitops import lacking
 from modelrollout.core.inbox import can_retry, rollback_answer
 from modelrollout.core.preconditions import (
@@ -248,7 +248,7 @@ def apply_target(case: Case) -> Verb | None:
     if case.shares_seen != case.target or isinstance(route, Unmanaged):
         if blocked := _hold_for_growth(case, case.target):
             return blocked
-        if case.attempt.applied_at and case.step:
+        if case.attempt.applied_at and case.step and not is_on_drill(case.attempt):
             # Evidence speaks of one span of unchanged shares.
             return Go(
                 case.step,
