@@ -228,6 +228,7 @@ class TestWhileItBakes:
     def baking(self, *, applied: timedelta = 7 * DAY, **changes: Any):
         rollout = running("full", 0, applied=applied, **{**EVERY, **changes})
         attempt = rollout.status.attempt
+        assert attempt
         target = attempt.target.model_copy(update={"cause": Cause.REHEARSED})
         attempt = attempt.model_copy(update={"target": target, "drill": None})
         return replace(rollout, status=rollout.status.model_copy(update={"attempt": attempt}))

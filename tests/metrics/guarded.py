@@ -30,19 +30,14 @@ def guarded(cluster: LocalCluster, place: Path, web: dict[str, Any]) -> Iterator
     process = cluster.spawn(f"guarded-{address.rpartition(':')[2]}", [
         find_programs(["prometheus"])["prometheus"], f"--config.file={place / 'prometheus.yaml'}",
         f"--storage.tsdb.path={place / 'tsdb'}", f"--web.listen-address={address}",
-        f"--web.config.file={place / 'web.yaml'}", "--log.level=warn",
+        f"--web.config.file={place / 'web.yaml'}", "--log.level=info",
     ])  # fmt: skip
-    host, port = address.split(":")
     try:
-        wait_until(lambda: _listens(host, int(port)), "it listens", process=process)
+        # It listens before it answers, and /-/ready is behind the same door as everything else.
+        wait_until(lambda: "Server is ready" in process.log.read_text(), "it says that it is ready", process=process)
         yield address
     finally:
         process.stop()
-
-
-def _listens(host: str, port: int) -> bool:
-    socket.create_connection((host, port), timeout=2).close()
-    return True
 
 
 class Authority:
