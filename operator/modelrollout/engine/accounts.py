@@ -48,6 +48,8 @@ class Accounts:
             if case.seen.looked:
                 notes.unrecordable = None
             return _held(case, notes) if notes.unrecordable else decision
+        # The record is not to blame for what this says: it puts the pass off, as a status that cannot be written does.
+        await self._recorder.confirm(case.rollout, decision)
         try:
             if problem:
                 raise problem

@@ -98,6 +98,19 @@ class Recorder:
             return Mark(standing.name, standing.count - 1)
         raise Conflict(f"record {attempt.record} changes faster than it can be written")
 
+    async def confirm(self, rollout: Rollout, decision: Decision) -> None:
+        """See that the rollout is still what an attempt was decided to begin on.
+
+        Decided on a list from before a restart, it may be an attempt that is over: it must leave no record.
+
+        Raises:
+            Conflict: it is not.
+            Gone, Refused, Unavailable: as the API server says.
+        """
+        before, after = rollout.status.attempt, decision.status.attempt
+        if after is not None and (before is None or before.number != after.number):
+            await self._records.confirm_rollout(rollout.namespace, rollout.name, rollout.guard)
+
     async def announce(self, case: Case, decision: Decision, notes: Notes) -> None:
         """Have it written down that the candidate is given more, before it is.
 
@@ -110,9 +123,6 @@ class Recorder:
         if attempt is None or attempt.record is None or not grows(case, decision.verb, shares):
             return
         before = case.rollout.status.attempt
-        if before is None or before.number != attempt.number:
-            # Decided on a list from before a restart, it may be an attempt that is over: it must leave no record.
-            await self._records.confirm_rollout(case.rollout.namespace, case.rollout.name, case.rollout.guard)
         intent = intent_of(case, after, decision.verb)
         for _ in range(TRIES_AT_ONCE):
             standing = notes.standing
