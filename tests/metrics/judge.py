@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tests.metrics.scripted import Say
+from tests.support.listening import listening
 
 PASSES = Say({"verdict": "pass", "message": "all is well"})
 
@@ -70,13 +71,8 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def judging() -> Iterator[Judge]:
     """Have a judge listen."""
-    server = Judge()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.closing.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(Judge()) as server:
+        try:
+            yield server
+        finally:
+            server.closing.set()

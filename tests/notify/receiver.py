@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.support.listening import listening
+
 
 @dataclass
 class Came:
@@ -73,13 +75,8 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def receiving(address: str = "127.0.0.1") -> Iterator[Receiver]:
     """Have a receiver listen."""
-    server = Receiver(address)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.closing.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(Receiver(address)) as server:
+        try:
+            yield server
+        finally:
+            server.closing.set()

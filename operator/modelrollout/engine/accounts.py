@@ -39,8 +39,9 @@ class Accounts:
         """Have the record say what is seen and what will grow; return the decision that this allows.
 
         Raises:
-            Conflict: somebody else writes the record.
+            Conflict: somebody else writes the record, or the rollout is no longer what was decided on.
             Gone: the namespace is ending.
+            Refused: the rollout cannot be confirmed.
             Unavailable: nothing can grow now; when that has lasted a while it is a hold instead.
         """
         case, decision, problem = await self._catch_up(case, decision, notes, seen_at)
