@@ -5,7 +5,6 @@ are twice as many.
 """
 
 import re
-import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +28,7 @@ from local.process import wait_until
 from tests.metrics.builders import question, track
 from tests.metrics.conftest import Calls, now
 from tests.metrics.exporter import query
+from tests.support.listening import listening
 
 pytestmark = pytest.mark.cluster
 
@@ -78,26 +78,21 @@ def doubled(text: str) -> str:
 def since(cluster: LocalCluster) -> Iterator[datetime]:
     """When the servers began, all of them scraped since."""
     began = datetime.now(UTC) - timedelta(seconds=1)
-    servers = Servers()
-    thread = threading.Thread(target=servers.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    jobs = []
-    for preset in PRESETS:
-        # A gateway's own text has both versions, and what scrapes the gateway says nothing of them.
-        for version in ("v1", "v2") if preset in SCRAPED_BY_SERVICE else ("v2",):
-            labels = {"__metrics_path__": f"/{preset}/{version}"}
-            if preset in SCRAPED_BY_SERVICE:
-                labels |= {"namespace": "models", "service": f"{preset}-{version}", "pod": f"{preset}-{version}-0"}
-            jobs.append(f"{preset}-{version}")
-            cluster.prometheus.add_target(jobs[-1], servers.address, labels)
-    jobs_up = f'count(up{{job=~"{"|".join(jobs)}"}} == 1)'
-    wait_until(lambda: [one["value"][1] for one in query(cluster, jobs_up)] == [str(len(jobs))], "all are scraped")
-    yield began
-    for job in jobs:
-        cluster.prometheus.remove_target(job, servers.address)
-    servers.shutdown()
-    servers.server_close()
-    thread.join()
+    with listening(Servers()) as servers:
+        jobs = []
+        for preset in PRESETS:
+            # A gateway's own text has both versions, and what scrapes the gateway says nothing of them.
+            for version in ("v1", "v2") if preset in SCRAPED_BY_SERVICE else ("v2",):
+                labels = {"__metrics_path__": f"/{preset}/{version}"}
+                if preset in SCRAPED_BY_SERVICE:
+                    labels |= {"namespace": "models", "service": f"{preset}-{version}", "pod": f"{preset}-{version}-0"}
+                jobs.append(f"{preset}-{version}")
+                cluster.prometheus.add_target(jobs[-1], servers.address, labels)
+        jobs_up = f'count(up{{job=~"{"|".join(jobs)}"}} == 1)'
+        wait_until(lambda: [one["value"][1] for one in query(cluster, jobs_up)] == [str(len(jobs))], "all are scraped")
+        yield began
+        for job in jobs:
+            cluster.prometheus.remove_target(job, servers.address)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What real model servers exposed, replayed to a real Prometheus: gates say of it what they said of the servers."""
 
 import re
-import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +15,7 @@ from local.process import wait_until
 from tests.metrics import told
 from tests.metrics.conftest import Calls, now
 from tests.metrics.exporter import query
+from tests.support.listening import listening
 
 pytestmark = pytest.mark.cluster
 
@@ -68,21 +68,16 @@ def halved(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def replay(cluster: LocalCluster) -> Iterator[Replay]:
-    server = Replay()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    for name in TEXTS:
-        preset, _, version = name.rpartition("-")
-        labels = {"__metrics_path__": f"/{name}", **told.labels(preset, version)}
-        cluster.prometheus.add_target(f"replay-{name}", server.address, labels)
-    ups = 'count(up{job=~"replay-.*"} == 1)'
-    wait_until(lambda: [one["value"][1] for one in query(cluster, ups)] == [str(len(TEXTS))], "all are scraped")
-    yield server
-    for name in TEXTS:
-        cluster.prometheus.remove_target(f"replay-{name}", server.address)
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with listening(Replay()) as server:
+        for name in TEXTS:
+            preset, _, version = name.rpartition("-")
+            labels = {"__metrics_path__": f"/{name}", **told.labels(preset, version)}
+            cluster.prometheus.add_target(f"replay-{name}", server.address, labels)
+        ups = 'count(up{job=~"replay-.*"} == 1)'
+        wait_until(lambda: [one["value"][1] for one in query(cluster, ups)] == [str(len(TEXTS))], "all are scraped")
+        yield server
+        for name in TEXTS:
+            cluster.prometheus.remove_target(f"replay-{name}", server.address)
 
 
 @pytest.fixture
