@@ -45,7 +45,9 @@ def test_a_candidate_that_turns_bad_in_canary_is_rolled_back_by_its_gate(scene: 
     assert condition(status, "Stalled")[:2] == ("True", "RolledBack")
     wait_until(lambda: any(reason == "RolledBack" for reason, _ in scene.events()), "the last event")
     assert any(reason == "RollingBack" and "runbooks.example" in note for reason, note in scene.events())
+    wait_until(lambda: load.snapshot().at - load.snapshot().last_sent["v2"] > 1, "users to reach v2 no more")
     mark = load.snapshot()
+    wait_until(lambda: load.since(mark).sent > 100, "some more requests")
     assert load.since(mark).versions["v2"] == 0
 
 
