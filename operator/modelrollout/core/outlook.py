@@ -18,7 +18,7 @@ from modelrollout.core.stats import Counts, requests_until_pass
 LONGEST_WAIT = timedelta(days=366)
 """Beyond it nobody is told a date."""
 
-_clean_requests = lru_cache(maxsize=4096)(requests_until_pass)  # The same at most looks, and twenty tails to find.
+_clean_requests = lru_cache(maxsize=4096)(requests_until_pass)  # The same at most looks, and some eight tails to find.
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def requests_missing(
     factor of five, nine times in ten, when four bad ones would have been allowed so far: few bad ones tell little.
     """
     if in_favour >= log_threshold:
-        return 0  # Known without the twenty tails that it takes to find how many would have been enough.
+        return 0  # Known without the tails that it takes to find how many would have been enough.
     clean = clean_requests_missing(counts, limit, log_threshold, dispersion)
     if counts.bad == 0:
         return clean

@@ -7,8 +7,7 @@ multiply: their evidence adds up.
 """
 
 import math
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -16,6 +15,8 @@ _PRIOR_BAD = 0.5
 _NARROWEST = 1e-9  # nearer to 0 or 1 no limit makes sense, and a float would hold too little of its complement
 _HIGHEST_THRESHOLD = 1000.0
 _LEAST_CATASTROPHE = 20
+_SECANTS = 12
+_NEGLIGIBLE = 38.0  # one and e**-38 are one to a float
 
 # Rate ratios, as multiples of what is tolerated, that the two-sample test bets on: 1.15 to 20, evenly on a log scale.
 RATIOS = tuple(1.15 * (20 / 1.15) ** (k / 11) for k in range(12))
@@ -159,12 +160,43 @@ def requests_until_pass(bad: int, limit: float, log_threshold: float, dispersion
     def evidence(total: int) -> float:
         return _log_tail(_PRIOR_BAD + bad / phi, _PRIOR_BAD * q / p + (total - bad) / phi, p, q) - prior
 
-    low, stride = bad, math.ceil((1 + math.sqrt(bad)) * phi / p)
-    high = math.ceil(bad / p) + stride
-    while evidence(high) < log_threshold:
-        low, stride = high + 1, 2 * stride
-        high += stride
-    return low + bisect_left(range(low, high), log_threshold, key=evidence)
+    low = math.floor(bad / p)
+    if evidence(low) >= log_threshold:
+        low = bad
+    return _first_at(evidence, log_threshold, low, math.ceil((1 + math.sqrt(bad)) * phi / p))
+
+
+def _first_at(rising: Callable[[int], float], level: float, low: int, stride: int) -> int:
+    """Return the first integer from `low` on at which a function without a bound is at `level`.
+
+    Each of its values is dear. It is first like a parabola whose vertex is at `low`, later like a line, so its root is
+    nearly a line: a handful of values will do. `stride` is about how far it is.
+
+    Source: the secant method within a bracket; doubling and bisection where that takes long.
+    """
+    least = rising(low)
+    if least >= level:
+        return low
+
+    def root(value: float) -> float:
+        return math.sqrt(max(0.0, value - least))
+
+    high: int | None = None
+    aim, tries = root(level), 0
+    last, following = (low, 0.0), low + stride
+    while high is None or high - low > 1:
+        value = rising(following)
+        (x0, y0), (x1, y1) = last, (following, root(value))
+        last, tries = (x1, y1), tries + 1
+        low, high = (low, following) if value >= level else (following, high)
+        zero = x1 + (aim - y1) * (x1 - x0) / (y1 - y0) if tries < _SECANTS and y0 != y1 else math.inf
+        if high is None:
+            following = low + max(1, min(stride << tries, math.ceil(min(zero, 1e18)) - low))
+        elif zero == math.inf:
+            following = (low + high) // 2
+        else:
+            following = min(max(math.floor(zero) if value >= level else math.ceil(zero), low + 1), high - 1)
+    return high
 
 
 def _parse_counts(counts: Counts) -> tuple[int, int]:
@@ -204,6 +236,9 @@ def _log_tail(a: float, b: float, p: float, q: float) -> float:
     if a * q >= (b - 1) * p:
         return _log_small_tail(a, b, p, q)
     whole = _log_whole(a, b, p, q)
+    # The other side's integrand rises up to its end, so the integral is 1 / p at most: often nothing beside the whole.
+    if whole + math.log(p) > _NEGLIGIBLE:
+        return whole
     return whole + math.log1p(-math.exp(_log_small_tail(b, a, q, p) - whole))
 
 
