@@ -5,6 +5,8 @@ from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as some
 from modelrollout.core.stats import (
     Counts,
     Pair,
@@ -153,12 +155,24 @@ def test_a_bound_met_exactly_is_met() -> None:
     assert requests_for_clean_pass(0.5, 0.5) == 1
 
 
-@pytest.mark.parametrize(("bad", "limit"), [(0, 0.02), (5, 0.02), (8, 0.02), (0, 0.01), (1000, 0.001), (3, 0.9)])
-def test_the_requests_still_needed_are_the_fewest_that_suffice(bad: int, limit: float) -> None:
-    total = requests_until_pass(bad, limit, TWENTY_TO_ONE)
+@example(bad=0, limit=0.02, threshold=TWENTY_TO_ONE, dispersion=1.0)
+@example(bad=1000, limit=0.001, threshold=TWENTY_TO_ONE, dispersion=1.0)
+@example(bad=3, limit=0.9, threshold=TWENTY_TO_ONE, dispersion=1.0)
+@example(bad=10**6, limit=1e-8, threshold=1000.0, dispersion=1.0)
+@settings(max_examples=300)
+@given(
+    bad=some.integers(0, 10**5),
+    limit=some.floats(-6, -0.005).map(lambda power: 10**power),
+    threshold=some.floats(0, 1000),
+    dispersion=some.floats(1, 100),
+)
+def test_the_requests_still_needed_are_the_fewest_that_suffice(
+    bad: int, limit: float, threshold: float, dispersion: float
+) -> None:
+    total = requests_until_pass(bad, limit, threshold, dispersion)
 
-    assert log_evidence_below(Counts(total, bad), limit) >= TWENTY_TO_ONE
-    assert log_evidence_below(Counts(total - 1, bad), limit) < TWENTY_TO_ONE
+    assert log_evidence_below(Counts(total, bad), limit, dispersion) >= threshold
+    assert total == bad or log_evidence_below(Counts(total - 1, bad), limit, dispersion) < threshold
 
 
 def test_without_a_threshold_nothing_is_needed() -> None:
