@@ -69,6 +69,7 @@ class Report:
 
     def keep(self, file: Path) -> None:
         """Write the report to a file."""
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(self.as_json(), indent=1))
 
     def as_json(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ _FIELD = re.compile(r"has\(self\.(\w+)\)")
 _MOST = 2**63 - 1
 
 
+@cache
 def load(crd: Path = CRD) -> Schema:
-    """Return the schema of the CRD's one version."""
+    """Return the schema of the CRD's one version, which is read once: nobody may change it."""
     schema: Schema = yaml.safe_load(crd.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     return schema
 

@@ -13,6 +13,7 @@ from modelrollout.api.fields import (
     Name,
     Text,
     checked_text,
+    distinct,
     parse_duration,
     render_duration,
     rule,
@@ -105,7 +106,7 @@ ReadinessList = Annotated[
         max_length=MAX_READINESS,
         json_schema_extra=rules(
             rule(
-                "self.all(r, self.exists_one(s, s.id == r.id))",
+                distinct("self.map(r, r.id)"),
                 "two of spec.readiness have one id: give each an id of its own",
             )
         ),

@@ -48,6 +48,16 @@ def rule(expression: str, message: str) -> dict[str, str]:
     return {"rule": expression, "message": message}
 
 
+def distinct(values: str) -> str:
+    """Return the CEL expression that no two items of a list are equal, given that of a list of plain values.
+
+    The values are named once, as CEL has no variables, and compared by the list's own functions: each reading of an
+    object's field makes the API server list all the fields that its type has, which for twenty gates, each beside each,
+    took more of its CPU than everything else of a write of status.
+    """
+    return f"[{values}].all(held, held.all(one, held.indexOf(one) == held.lastIndexOf(one)))"
+
+
 def rules(*items: Mapping[str, str]) -> dict[str, Any]:
     """Return the schema extension that carries CEL rules."""
     return {"x-kubernetes-validations": [dict(item) for item in items]}

@@ -6,7 +6,19 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from modelrollout.api.fields import Duration, Increase, Link, Model, Multiple, Name, Number, Share, rule, rules
+from modelrollout.api.fields import (
+    Duration,
+    Increase,
+    Link,
+    Model,
+    Multiple,
+    Name,
+    Number,
+    Share,
+    distinct,
+    rule,
+    rules,
+)
 from modelrollout.api.kinds import DETECT, WHAT_DETECT_IS, Drift, Ratio, Throughput, Webhook
 from modelrollout.api.options import GateClass, Severity
 
@@ -324,7 +336,7 @@ Gates = Annotated[
         max_length=MAX_GATES,
         json_schema_extra=rules(
             rule(
-                "self.all(g, self.exists_one(h, h.name == g.name))",
+                distinct("self.map(g, g.name)"),
                 "two gates have one name: give each a name of its own",
             )
         ),

@@ -18,6 +18,7 @@ from modelrollout.api.fields import (
     Percent,
     Text,
     Weight,
+    distinct,
     rule,
     rules,
 )
@@ -89,7 +90,7 @@ class Canary(Model):
             rule(
                 # A weight that is no number is the business of its own rule, and would only be an error here.
                 "!self.all(w, type(w) == int || w.matches('^[0-9]{1,3}([.][0-9]{1,2})?$')) ||"
-                " (self.map(w, double(w)).isSorted() && self.all(w, self.exists_one(v, double(v) == double(w))))",
+                f" (self.map(w, double(w)).isSorted() && {distinct('self.map(w, double(w))')})",
                 "weights must ascend, each larger than the one before: write for example [1, 5, 25, 50]",
             )
         ),
@@ -141,7 +142,7 @@ Stages = Annotated[
         max_length=MAX_STAGES,
         json_schema_extra=rules(
             rule(
-                "self.all(s, self.exists_one(t, t.name == s.name))",
+                distinct("self.map(s, s.name)"),
                 "two stages have one name: give each a name of its own",
             ),
             rule(
@@ -247,24 +248,25 @@ class ModelRolloutSpec(Model):
                 "candidate.service equals baseline.service: each version needs a Service of its own, or traffic cannot be split",
             ),
             rule(
-                "!has(self.stages) || !has(self.gates) || self.stages.all(s, !has(s.gates) ||"
-                " s.gates.all(g, !self.gates.exists(h, h.name == g.name)))",
+                "!has(self.stages) || !has(self.gates) || [self.gates.map(g, g.name)].all(names,"
+                " self.stages.all(s, !has(s.gates) || s.gates.all(g, !(g.name in names))))",
                 "a stage's gate has the name of one in spec.gates: give it a name of its own",
             ),
             rule(
-                "!has(self.gates) || self.gates.all(g, !has(g.stages) || g.stages.all(n, has(self.stages) ?"
-                " self.stages.exists(s, s.name == n) : n in ['shadow', 'canary', 'full']))",
+                "!has(self.gates) || [has(self.stages) ? self.stages.map(s, s.name) : ['shadow', 'canary', 'full']]"
+                ".all(names, self.gates.all(g, !has(g.stages) || g.stages.all(n, n in names)))",
                 "a gate's stages name a stage that the plan does not have: write names of spec.stages; of a default plan they"
                 " are shadow, canary and full",
             ),
             rule(
-                "!has(self.stages) || self.stages.all(s, !has(s.requires) || s.requires.all(r, has(self.readiness) &&"
-                " self.readiness.exists(one, one.id == r)))",
+                "!has(self.stages) || [has(self.readiness) ? self.readiness.map(r, r.id) : []]"
+                ".all(ids, self.stages.all(s, !has(s.requires) || s.requires.all(r, r in ids)))",
                 "a stage requires what spec.readiness does not have: add it there by its id, or correct requires",
             ),
             rule(
-                "!has(self.gates) || self.gates.all(g, !has(g.failsWhen) || (has(g.failsWhen.all) ? g.failsWhen.all :"
-                " (has(g.failsWhen.any) ? g.failsWhen.any : [])).all(n, self.gates.exists(h, h.name == n && !has(h.failsWhen))))",
+                "!has(self.gates) || [self.gates.filter(g, !has(g.failsWhen)).map(g, g.name)].all(names, self.gates.all(g,"
+                " !has(g.failsWhen) || (has(g.failsWhen.all) ? g.failsWhen.all :"
+                " (has(g.failsWhen.any) ? g.failsWhen.any : [])).all(n, n in names)))",
                 "failsWhen names a gate that spec.gates does not have, or one with failsWhen itself: write names of gates"
                 " that measure something",
             ),

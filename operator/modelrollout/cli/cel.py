@@ -422,6 +422,8 @@ _METHODS: dict[str, Callable[..., Value]] = {
     "replace": lambda text, old, new: text.replace(old, new),
     "lowerAscii": lambda text: text.lower(),
     "split": lambda text, by: text.split(by),
+    "indexOf": lambda items, item: items.index(item) if item in items else -1,
+    "lastIndexOf": lambda items, item: len(items) - 1 - items[::-1].index(item) if item in items else -1,
     "isSorted": lambda items: all(a <= b for a, b in pairwise(items)),
     "sum": sum,
     "max": max,
