@@ -198,6 +198,82 @@ async def test_an_object_that_turns_out_to_be_gone_is_forgotten(
     assert world.object("httproutes", "models", "fraud") is None
 
 
+async def test_what_is_not_there_is_asked_for_once(kubernetes: Kubernetes, script: Script) -> None:
+    script.answer(404)
+
+    for _ in range(3):
+        with pytest.raises(Gone):
+            await kubernetes.read("httproutes", "models", "fraud")
+
+    assert len(script.asked) == 1
+
+
+async def test_what_is_not_there_is_asked_for_again_where_a_watch_has_spoken_meanwhile(
+    kubernetes: Kubernetes, script: Script, world: World
+) -> None:
+    """The answer may be older than what the watch told of, which may be this very object."""
+
+    def reply(_: web.Request) -> web.Response:
+        world.put("httproutes", ROUTE)
+        return web.json_response({"message": "not found"}, status=404)
+
+    script.reply = reply
+    with pytest.raises(Gone):
+        await kubernetes.read("httproutes", "models", "fraud")
+    script.reply = lambda _: web.json_response(ROUTE)
+
+    assert await kubernetes.read("httproutes", "models", "fraud")
+
+
+async def test_what_was_not_there_is_read_once_a_watch_tells_of_it(
+    kubernetes: Kubernetes, script: Script, world: World
+) -> None:
+    script.answer(404)
+    with pytest.raises(Gone):
+        await kubernetes.read("httproutes", "models", "fraud")
+
+    world.put("httproutes", ROUTE)
+
+    assert (await kubernetes.read("httproutes", "models", "fraud"))["metadata"]["name"] == "fraud"
+    assert len(script.asked) == 1
+
+
+async def test_what_cannot_be_created_as_it_is_there_is_asked_for_again(kubernetes: Kubernetes, script: Script) -> None:
+    script.answer(404)
+    with pytest.raises(Gone):
+        await kubernetes.read("httproutes", "models", "fraud")
+    script.answer(409)
+    with pytest.raises(Conflict):
+        await kubernetes.create("httproutes", "models", ROUTE)
+    script.reply = lambda _: web.json_response(ROUTE)
+
+    assert await kubernetes.read("httproutes", "models", "fraud")
+
+
+async def test_a_complete_list_has_what_was_not_there_asked_for_again(
+    kubernetes: Kubernetes, script: Script, world: World
+) -> None:
+    script.answer(404)
+    with pytest.raises(Gone):
+        await kubernetes.read("httproutes", "models", "fraud")
+
+    world.replace("httproutes", [], 9)
+    with pytest.raises(Gone):
+        await kubernetes.read("httproutes", "models", "fraud")
+
+    assert len(script.asked) == 2
+
+
+async def test_what_is_not_watched_is_asked_for_each_time(kubernetes: Kubernetes, script: Script) -> None:
+    script.answer(404)
+
+    for _ in range(2):
+        with pytest.raises(Gone):
+            await kubernetes.read("grpcroutes", "models", "fraud")
+
+    assert len(script.asked) == 2
+
+
 async def test_a_kind_without_a_namespace_has_none_in_its_path(kubernetes: Kubernetes, script: Script) -> None:
     await kubernetes.read("gatewayclasses", "", "traefik")
 

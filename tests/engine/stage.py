@@ -232,7 +232,7 @@ class Stage:
             limits=LIMITS,
             telemetry=self.telemetry,
             returner=Returner(drivers=drivers, cluster=self.api, recorder=recorder, clock=virtual_now),
-            accounts=Accounts(recorder, self.telemetry),
+            accounts=Accounts(recorder, store, self.telemetry),
             recollection=Recollection(self.api),
             outbox=outbox,
         )

@@ -116,6 +116,55 @@ async def test_the_end_does_not_wait_longer_for_an_api_server_that_hangs():
     assert asyncio.get_running_loop().time() - began <= 1
 
 
+def about(namespace: str) -> dict[str, Any]:
+    return {"kind": "ModelRollout", "metadata": {"name": "fraud", "namespace": namespace, "uid": "1"}}
+
+
+async def test_a_namespace_that_has_much_to_tell_does_not_keep_another_waiting():
+    cluster = Cluster()
+    outbox = Outbox(cluster, lambda: False)
+    task = asyncio.ensure_future(outbox.run())
+
+    outbox.tell(about("loud"), [event(f"loud{number}") for number in range(1000)])
+    outbox.tell(about("quiet"), [event("quiet")])
+    await asyncio.sleep(0.01)
+
+    assert "quiet" in cluster.posted[:3]
+    await end(task)
+
+
+async def test_beyond_its_burst_a_namespace_posts_so_many_events_a_second_and_in_their_order():
+    cluster = Cluster()
+    outbox = Outbox(cluster, lambda: False)
+    task = asyncio.ensure_future(outbox.run())
+    told = [f"E{number}" for number in range(200)]
+
+    outbox.tell(about("loud"), map(event, told))
+    await asyncio.sleep(0.01)
+    at_once = len(cluster.posted)
+    await asyncio.sleep(2)
+    later = len(cluster.posted) - at_once
+
+    assert module.BURST <= at_once <= module.BURST + 2
+    assert 2 * module.EACH_SECOND - 1 <= later <= 2 * module.EACH_SECOND + 1
+    assert cluster.posted == told[: len(cluster.posted)]
+    await end(task)
+
+
+async def test_a_namespace_that_was_silent_has_its_whole_burst_again():
+    cluster = Cluster()
+    outbox = Outbox(cluster, lambda: False)
+    task = asyncio.ensure_future(outbox.run())
+    outbox.tell(about("loud"), [event("before")] * module.BURST)
+    await asyncio.sleep(module.BURST / module.EACH_SECOND + 1)
+
+    outbox.tell(about("loud"), [event("after")] * module.BURST)
+    await asyncio.sleep(0.01)
+
+    assert cluster.posted.count("after") >= module.BURST - 1
+    await end(task)
+
+
 async def test_while_there_is_more_urgent_work_than_can_be_done_events_go_out_slowly():
     cluster = Cluster()
     outbox = Outbox(cluster, lambda: True)

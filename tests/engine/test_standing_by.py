@@ -36,7 +36,7 @@ class Standby:
             observer=Observer(drivers=drivers, source=stage.source, cluster=stage.api),
             applier=Applier(drivers=drivers, cluster=stage.api, store=store, outbox=outbox),
             returner=Returner(drivers=drivers, cluster=stage.api, recorder=recorder, clock=virtual_now),
-            accounts=Accounts(recorder, stage.telemetry),
+            accounts=Accounts(recorder, store, stage.telemetry),
             recollection=Recollection(stage.api),
             outbox=outbox,
             cluster=stage.api,

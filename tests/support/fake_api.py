@@ -52,6 +52,7 @@ class FakeApi:
         self._owners: dict[tuple[str, str, str], dict[str, set[Path]]] = {}
         self._backends: dict[tuple[str, str], tuple[int, int]] = {}
         self._version = 1000
+        self._written: set[tuple[str, str, str]] = set()
 
     # What tests do to the world; no call of the operator.
 
@@ -141,9 +142,11 @@ class FakeApi:
 
     # engine.ports.Records
 
-    async def confirm_rollout(self, namespace: str, name: str, guard: str) -> None:
+    async def confirm_rollout(self, namespace: str, name: str, guard: str) -> dict[str, Any]:
         with self._call("patch status", ROLLOUTS, namespace, name):
-            self._merge((ROLLOUTS, namespace, name), {"metadata": {"resourceVersion": guard}}, OPERATOR, status=True)
+            return self._merge(
+                (ROLLOUTS, namespace, name), {"metadata": {"resourceVersion": guard}}, OPERATOR, status=True
+            )
 
     async def create_record(self, namespace: str, body: Mapping[str, Any]) -> dict[str, Any]:
         with self._call("create record", RECORDS, namespace, body["metadata"]["name"]):
@@ -234,7 +237,10 @@ class FakeApi:
                 marks = merge(old["metadata"].get(part), (patch.get("metadata") or {}).get(part, {}))
                 new["metadata"].pop(part, None)
                 new["metadata"] |= {part: marks} if marks else {}
-        if new == old:
+        # The first write of a status stores the schema's defaults, and so changes the object though it says nothing new.
+        stores_defaults = status and key[0] == ROLLOUTS and key not in self._written
+        self._written |= {key} if status else set()
+        if new == old and not stores_defaults:
             return old
         if new["spec"] != old["spec"]:
             new["metadata"]["generation"] += 1

@@ -73,14 +73,15 @@ class Kubernetes:
         body = {"metadata": {"resourceVersion": guard}, "status": patch}
         return await self._server.patch(ROLLOUTS, namespace, name, body, subresource="status")
 
-    async def confirm_rollout(self, namespace: str, name: str, guard: str) -> None:
-        """Return if the rollout is still at resourceVersion `guard`.
+    async def confirm_rollout(self, namespace: str, name: str, guard: str) -> dict[str, Any]:
+        """Return the rollout if it is still at resourceVersion `guard`.
 
-        A read may be answered from a copy that is behind; a write is checked against what stands, an empty one too.
+        A read may be answered from a copy that is behind; a write is checked against what stands, an empty one too. The
+        first write of any stores the schema's defaults, so what is returned may be at a later version.
         """
         # Not even an empty status: where there is none, that would be a change.
         body = {"metadata": {"resourceVersion": guard}}
-        await self._server.patch(ROLLOUTS, namespace, name, body, subresource="status")
+        return await self._server.patch(ROLLOUTS, namespace, name, body, subresource="status")
 
     async def create_record(self, namespace: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create a record and return it. A field that the server does not know is refused: nothing of it may get lost."""
@@ -166,25 +167,34 @@ class Kubernetes:
         return problem_of(found)
 
     async def read(self, resource: str, namespace: str, name: str, *, live: bool = False) -> dict[str, Any]:
-        """Return an object that is watched: the copy, or with `live` and where there is no copy, the server's.
+        """Return an object that is watched: the copy, or with `live` and where nothing is known of it, the server's.
 
         Raises:
             Gone: it does not exist.
         """
-        copy = None if live else self._world.object(resource, namespace, name)
-        if copy is not None:
-            return copy
+        key = namespace, name
+        if not live:
+            if (copy := self._world.object(resource, *key)) is not None:
+                return copy
+            if self._world.is_absent(resource, key):
+                raise Gone(f"there is no {name} among the {resource} of namespace {namespace}")
+        newest = self._world.newest(resource)
         try:
             found = await self._server.get(WATCHED[resource], namespace or None, name)
         except Gone:
-            self._world.forget(resource, (namespace, name))
+            self._world.forget(resource, key)
+            self._world.note_absent(resource, key, newest)
             raise
         self._world.remember(resource, found)
         return found
 
     async def create(self, resource: str, namespace: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create an object and return it. A field that the server does not know is refused, not dropped."""
-        made = await self._server.create(WATCHED[resource], namespace, body, strict=True)
+        try:
+            made = await self._server.create(WATCHED[resource], namespace, body, strict=True)
+        except Conflict:  # It is there, and the watch has not told of it: what comes next is read from the server.
+            self._world.forget(resource, (namespace, body["metadata"]["name"]))
+            raise
         self._world.remember(resource, made)
         return made
 

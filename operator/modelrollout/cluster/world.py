@@ -31,6 +31,7 @@ class World:
         self._slices: dict[Key, dict[Key, int]] = {}
         self._newest: dict[str, int] = dict.fromkeys(_KEEP, 0)
         self._synced: set[str] = set()
+        self._absent: dict[str, set[Key]] = {resource: set() for resource in _KEEP}
 
     def put(self, resource: str, obj: Mapping[str, Any]) -> set[Key]:
         """Take note of an object, unless a newer one is known already."""
@@ -48,6 +49,23 @@ class World:
         if resource in self._synced and version > self._newest[resource]:
             self._keep(resource, obj, version)
 
+    def newest(self, resource: str) -> int:
+        """Return the newest resourceVersion that a watch has told of; 0 before there is one."""
+        return self._newest[resource]
+
+    def note_absent(self, resource: str, key: Key, newest: int) -> None:
+        """Take note that the API server has no such object, so that nobody has to ask again until a watch tells of one.
+
+        `newest` is from before it was asked: if a watch has spoken since, it may have told of this very object. What is
+        not watched is not noted, and each complete list begins anew.
+        """
+        if resource in self._synced and newest == self._newest[resource]:
+            self._absent[resource].add(key)
+
+    def is_absent(self, resource: str, key: Key) -> bool:
+        """Whether the API server is known to have no such object."""
+        return key in self._absent[resource]
+
     def drop(self, resource: str, obj: Mapping[str, Any]) -> set[Key]:
         """Take note of an object's end, unless one of its name is known that is newer than that end."""
         version = _version_of(obj)
@@ -57,6 +75,7 @@ class World:
 
     def forget(self, resource: str, key: Key) -> set[Key]:
         """Take note that an object is not there, whatever was known of it."""
+        self._absent[resource].discard(key)
         entry = self._entries[resource].pop(key, None)
         if entry is None:
             return set()
@@ -74,6 +93,7 @@ class World:
         concerned = set().union(*(self.forget(resource, key) for key in ended))
         for obj in listed.values():
             concerned |= self.put(resource, obj)
+        self._absent[resource].clear()
         self.mark_synced(resource)
         return concerned
 
@@ -118,6 +138,7 @@ class World:
         old = self._entries[resource].get(key)
         if old and old.version >= version:
             return set()
+        self._absent[resource].discard(key)
         kept = _KEEP[resource](obj)
         self._entries[resource][key] = _Entry(version, kept)
         if resource == "endpointslices":

@@ -15,6 +15,7 @@ from modelrollout.core.traffic import Blocked
 from modelrollout.engine.memory import Notes, Unwritten
 from modelrollout.engine.ports import Conflict, Gone, Refused, Telemetry, Unavailable
 from modelrollout.engine.recorder import TRIES_BEFORE_A_HOLD, Recorder, hold_for
+from modelrollout.engine.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -31,8 +32,9 @@ _OUTCOMES: dict[type[Exception], str] = {
 class Accounts:
     """Has the recorder do its part of a pass, and says what follows where it cannot."""
 
-    def __init__(self, recorder: Recorder, telemetry: Telemetry) -> None:
+    def __init__(self, recorder: Recorder, store: Store, telemetry: Telemetry) -> None:
         self._recorder = recorder
+        self._store = store
         self._telemetry = telemetry
 
     async def allow(self, case: Case, decision: Decision, notes: Notes, seen_at: datetime) -> Decision:
@@ -50,7 +52,8 @@ class Accounts:
                 notes.unrecordable = None
             return _held(case, notes) if notes.unrecordable else decision
         # The record is not to blame for what this says: it puts the pass off, as a status that cannot be written does.
-        await self._recorder.confirm(case.rollout, decision)
+        if confirmed := await self._recorder.confirm(case.rollout, decision):
+            self._store.put(confirmed)
         try:
             if problem:
                 raise problem

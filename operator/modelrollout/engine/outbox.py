@@ -1,10 +1,12 @@
 """Events on their way to the API server: posted in the order of their happening, never in the way of a pass.
 
-They are half of what a rollback asks of the API server. When many rollouts go back at once, their routes come first.
+They are half of what a rollback asks of the API server. When many rollouts go back at once, their routes come first. And
+a namespace whose rollouts have much to tell tells it in its own share: an event costs the API server as much as a status.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import structlog
@@ -19,9 +21,66 @@ POSTED_AT_ONCE = 2
 LAST_WORDS = 1.0
 """Seconds that events which still wait at the end are given."""
 
-
 BREATH = 0.05
 """Seconds between two events while there is more urgent work than can be done."""
+
+
+BURST, EACH_SECOND = 100, 25
+"""Events of one namespace that go out at once, and after them each second."""
+
+_INSTANT = 0.001
+
+_Waiting = tuple[Mapping[str, Any], Event]
+
+
+class _Shares:
+    """What waits, first in first out within each namespace; namespaces take turns, and none has more than its share.
+
+    Source: the generic cell rate algorithm, a token bucket that keeps the time at which it would be full again.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, deque[_Waiting]] = {}
+        self._full_at: dict[str, float] = {}
+        self._news = asyncio.Event()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def put(self, item: _Waiting) -> None:
+        self._waiting.setdefault(item[0]["metadata"].get("namespace", ""), deque()).append(item)
+        self._news.set()
+
+    async def get(self) -> _Waiting:
+        """Return the next one, once there is one whose namespace has a share left."""
+        while True:
+            now = asyncio.get_running_loop().time()
+            self._full_at = {namespace: at for namespace, at in self._full_at.items() if at > now}
+            pause = {
+                namespace: self._full_at.get(namespace, now) - now - BURST / EACH_SECOND for namespace in self._waiting
+            }
+            namespace = next((one for one, seconds in pause.items() if seconds < _INSTANT), None)
+            if namespace is not None:
+                self._full_at[namespace] = max(now, self._full_at.get(namespace, now)) + 1 / EACH_SECOND
+                return self._take(namespace)
+            self._news.clear()
+            try:
+                async with asyncio.timeout(min(pause.values(), default=None)):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+
+    def rest(self) -> Iterator[_Waiting]:
+        """Yield what waits, whatever the shares; it waits no longer."""
+        while self._waiting:
+            yield self._take(next(iter(self._waiting)))
+
+    def _take(self, namespace: str) -> _Waiting:
+        items = self._waiting.pop(namespace)
+        item = items.popleft()
+        if items:
+            self._waiting[namespace] = items  # At the end: the others have their turn first.
+        return item
 
 
 class Outbox:
@@ -35,7 +94,7 @@ class Outbox:
         self._cluster = cluster
         self._announcer = announcer
         self._is_busy = is_busy
-        self._waiting: asyncio.Queue[tuple[Mapping[str, Any], Event]] = asyncio.Queue(MOST_WAITING)
+        self._waiting = _Shares()
 
     def tell(self, about: Mapping[str, Any], events: Iterable[Event]) -> None:
         """Log the events, and have them posted about the object; of it what names it and its version is enough."""
@@ -44,9 +103,9 @@ class Outbox:
             say(event.note, reason=event.reason)
             if self._announcer and event.notice:
                 self._announcer.announce(event.notice)
-            try:
-                self._waiting.put_nowait((about, event))
-            except asyncio.QueueFull:
+            if len(self._waiting) < MOST_WAITING:
+                self._waiting.put((about, event))
+            else:
                 log.warning("event not posted", reason=event.reason, error=f"{MOST_WAITING} others wait already")
 
     async def run(self) -> None:
@@ -75,7 +134,7 @@ class Outbox:
     async def _say_last_words(self) -> None:
         try:
             async with asyncio.timeout(LAST_WORDS):
-                while not self._waiting.empty():
-                    await self._post(*self._waiting.get_nowait())
+                for about, event in self._waiting.rest():
+                    await self._post(about, event)
         except TimeoutError:
-            log.warning("events not posted", count=self._waiting.qsize())
+            log.warning("events not posted", count=len(self._waiting))

@@ -159,8 +159,10 @@ class Cluster(Protocol):
 class Records(Protocol):
     """ModelRolloutRecords, which are made and added to. Each method may raise the four errors above."""
 
-    async def confirm_rollout(self, namespace: str, name: str, guard: str) -> None:
-        """Return if the rollout is still at resourceVersion `guard`, as the API server itself has it; change nothing.
+    async def confirm_rollout(self, namespace: str, name: str, guard: str) -> dict[str, Any]:
+        """Return the rollout if it is still at resourceVersion `guard`, as the API server itself has it; change nothing.
+
+        The schema's defaults may be stored with it for the first time, so the version returned may be a later one.
 
         Raises:
             Conflict: it is not.

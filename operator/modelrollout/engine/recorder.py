@@ -98,8 +98,8 @@ class Recorder:
             return Mark(standing.name, standing.count - 1)
         raise Conflict(f"record {attempt.record} changes faster than it can be written")
 
-    async def confirm(self, rollout: Rollout, decision: Decision) -> None:
-        """See that the rollout is still what an attempt was decided to begin on.
+    async def confirm(self, rollout: Rollout, decision: Decision) -> dict[str, Any] | None:
+        """See that the rollout is still what an attempt was decided to begin on; return it where that was asked.
 
         Decided on a list from before a restart, it may be an attempt that is over: it must leave no record.
 
@@ -109,7 +109,8 @@ class Recorder:
         """
         before, after = rollout.status.attempt, decision.status.attempt
         if after is not None and (before is None or before.number != after.number):
-            await self._records.confirm_rollout(rollout.namespace, rollout.name, rollout.guard)
+            return await self._records.confirm_rollout(rollout.namespace, rollout.name, rollout.guard)
+        return None
 
     async def announce(self, case: Case, decision: Decision, notes: Notes) -> None:
         """Have it written down that the candidate is given more, before it is.

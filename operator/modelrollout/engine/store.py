@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from modelrollout.api.status import VersionStatus
@@ -76,6 +77,17 @@ class Store:
             return self._objects[key]
         except KeyError:
             raise Gone(key) from None
+
+    def newest(self, decided_on: Stored) -> Stored:
+        """Return what a decision was made on as it stands by now, if nothing but its version is new; else as it was.
+
+        The API server counts a write that stores a default for the first time as a change.
+        """
+        stands = self._objects.get(decided_on.rollout.uid, decided_on)
+        is_same = stands.status_text == decided_on.status_text and stands.rollout == replace(
+            decided_on.rollout, guard=stands.rollout.guard
+        )
+        return stands if is_same else decided_on
 
     def namespace_of(self, key: Key) -> str:
         """Return the namespace of an object; that of one that is not known is empty."""

@@ -241,6 +241,7 @@ class Engine:
         decision = decide(case)
         if not goes_back(decision.verb):
             decision = await self._accounts.allow(case, decision, notes, now)
+            stored = self._store.newest(stored)
         async with self._turn_to_write(rollout, decision, notes):
             route = await self._applier.apply(stored, decision)
         if goes_back(decision.verb):  # Nothing may keep it waiting: it is written down afterwards.

@@ -235,7 +235,7 @@ def _engine(
         limits=Limits(settings.min_interval, settings.status_refresh, settings.require_gate_classes),
         telemetry=metrics,
         returner=Returner(drivers=drivers, cluster=kubernetes, recorder=recorder, clock=now),
-        accounts=Accounts(recorder, metrics),
+        accounts=Accounts(recorder, store, metrics),
         recollection=Recollection(kubernetes),
         outbox=outbox,
     )
