@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -83,12 +84,13 @@ def _move_out(bench: Bench) -> None:
     """
     api = bench.stage.cluster.api
     bench.ticker.begin("deleting the hostile rollouts")
-    api.call("DELETE", _ROLLOUTS)
     until = time.monotonic() + PATIENCE.total_seconds()
     while left := _count(api):
         if time.monotonic() > until:
             raise NothingSeen(f"{left} hostile rollouts are still there")
         bench.ticker.tick(f"{left} hostile rollouts are left")
+        with suppress(TimeoutError):  # It deletes them one by one, and may be asked again for those that are left.
+            api.call("DELETE", _ROLLOUTS)
         time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 

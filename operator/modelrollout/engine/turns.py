@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-AT_ONCE = 4
+AT_ONCE = 2
 """Each write is one request after another: more at once make an API server late, and are no faster."""
 
 

@@ -239,10 +239,10 @@ class Engine:
         )
         case = Case(rollout, seen, self._clock(), self._limits)
         decision = decide(case)
-        if not goes_back(decision.verb):
-            decision = await self._accounts.allow(case, decision, notes, now)
-            stored = self._store.newest(stored)
         async with self._turn_to_write(rollout, decision, notes):
+            if not goes_back(decision.verb):
+                decision = await self._accounts.allow(case, decision, notes, now)
+                stored = self._store.newest(stored)
             route = await self._applier.apply(stored, decision)
         if goes_back(decision.verb):  # Nothing may keep it waiting: it is written down afterwards.
             await self._accounts.fill_in(case, notes, now, self._store.get(key).rollout)
@@ -256,7 +256,7 @@ class Engine:
         self._plan_next(key, decision)
 
     def _turn_to_write(self, rollout: Rollout, decision: Decision, notes: Notes) -> AbstractAsyncContextManager[None]:
-        """Return what has to be held while a decision is carried out: a turn, where it writes and can wait."""
+        """Return what has to be held while a decision is recorded and carried out: a turn, where it writes and can wait."""
         writes = decision.write is not None or decision.status is not rollout.status
         can_wait = not is_urgent(rollout) and not (decision.write and decision.write.outranks)
         return self._turns.taken(rollout.namespace, notes.interrupt) if writes and can_wait else nullcontext()
