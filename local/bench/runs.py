@@ -24,6 +24,7 @@ from local.bench.targets import (
 
 BREACHES_AT_A_TIME = 20
 RESTARTS = 3
+_SECONDS_WITHOUT_EVENTS, _PATIENCE_WITH_EVENTS = 5.0, 900.0
 _SEED = 1
 
 
@@ -145,6 +146,7 @@ def watch_steady(bench: Bench) -> Found:
     bench.ticker.begin(f"waiting until all {bench.size} gates have passed")
     # A gate has enough requests by its second look.
     time.sleep(2 * bench.interval.total_seconds())
+    _wait_until_told(bench)
     bench.ticker.begin(f"steady state for {bench.steady.total_seconds():.0f} s, {bench.size} in progress")
     bench.stage.script()
     first = last = bench.stage.read_operator()
@@ -157,6 +159,21 @@ def watch_steady(bench: Bench) -> Found:
     seen = bench.stage.seen()
     yield spread("one look at the metrics to the next", bench.size, seen["gaps"] or [0.0], look_target(bench.interval))
     yield from levels_between(first, last, lateness, bench.size, bench.fleet.gates, bench.interval)
+
+
+def _wait_until_told(bench: Bench) -> None:
+    """Wait until the events of what was before are out: a namespace posts so many a second."""
+    bench.ticker.begin("waiting until all events are posted")
+    before = bench.stage.read_operator()
+    until = before.at + _PATIENCE_WITH_EVENTS
+    while before.at < until:
+        time.sleep(_SECONDS_WITHOUT_EVENTS)
+        now = bench.stage.read_operator()
+        posted = now.calls.get("create", 0) - before.calls.get("create", 0)
+        if not posted:
+            return
+        bench.ticker.tick(f"{posted:.0f} events in {now.at - before.at:.0f} s")
+        before = now
 
 
 def levels_between(

@@ -398,6 +398,42 @@ class TestBehind:
         assert not queue.is_behind
         assert await queue.get(AFTERWARDS_ONLY) == "a"
 
+    async def test_a_queue_is_behind_while_many_keys_run(self):
+        queue = WorkQueue(busy_at=2)
+        for key in "ab":
+            queue.add(key)
+        assert await queue.get() == "a"
+        assert await queue.get() == "b"
+        assert queue.is_behind
+
+        queue.done("a")
+
+        assert not queue.is_behind
+
+    async def test_while_many_keys_run_what_is_for_afterwards_is_left_to_those_who_take_nothing_else(self):
+        queue = WorkQueue(busy_at=1)
+        queue.add("urgent")
+        queue.add("later", Lane.AFTER)
+        assert await queue.get() == "urgent"
+        waiting = asyncio.ensure_future(queue.get())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+
+        assert await queue.get(AFTERWARDS_ONLY) == "later"
+        waiting.cancel()
+
+    async def test_what_is_for_afterwards_is_anybodys_again_once_few_run(self):
+        queue = WorkQueue(busy_at=1)
+        queue.add("urgent")
+        queue.add("later", Lane.AFTER)
+        assert await queue.get() == "urgent"
+        waiting = asyncio.ensure_future(queue.get())
+        await asyncio.sleep(0)
+
+        queue.done("urgent")
+
+        assert await waiting == "later"
+
 
 class TestGroups:
     """Keys are `group/name`."""

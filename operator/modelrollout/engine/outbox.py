@@ -21,7 +21,7 @@ POSTED_AT_ONCE = 2
 LAST_WORDS = 1.0
 """Seconds that events which still wait at the end are given."""
 
-BREATH = 0.05
+BREATH = 0.5
 """Seconds between two events while there is more urgent work than can be done."""
 
 

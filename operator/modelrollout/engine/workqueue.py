@@ -38,7 +38,8 @@ class WorkQueue:
 
     A key that becomes due while it runs is run once more afterwards. Of several delays the earliest counts.
     `group_of` says whose a key is, and `most` how many keys of one group may run at once out of each lane; without
-    them all are one group without limit.
+    them all are one group without limit. `busy_at` is how many may run out of the other lanes before what is for
+    afterwards is left to those who take nothing else.
     """
 
     def __init__(
@@ -47,10 +48,14 @@ class WorkQueue:
         *,
         group_of: Callable[[Key], str] = _one_group,
         most: Mapping[Lane, int] | None = None,
+        busy_at: int | None = None,
     ) -> None:
         self._time = time or (lambda: asyncio.get_running_loop().time())
         self._group_of = group_of
         self._most = dict(most or {})
+        self._busy_at = busy_at
+        self._ahead = 0
+        """How many keys run out of the lanes that are not for afterwards."""
         self._ready: dict[Lane, _Turns] = {lane: _Turns() for lane in Lane}
         self._runs: dict[Key, tuple[Lane, str]] = {}
         self._run_by: Counter[tuple[Lane, str]] = Counter()
@@ -127,6 +132,7 @@ class WorkQueue:
         self._running.discard(key)
         if run := self._runs.pop(key, None):
             self._run_by[run] -= 1
+            self._ahead -= run[0] is not Lane.AFTER
             if not self._run_by[run]:
                 del self._run_by[run]
             self._wake()  # A getter may wait for this group to be below its limit.
@@ -144,8 +150,15 @@ class WorkQueue:
 
     @property
     def is_behind(self) -> bool:
-        """Whether a key is due, in a lane that is not for afterwards, that nobody has been free to take."""
-        return any(self._ready[lane] for lane in Lane if lane is not Lane.AFTER)
+        """Whether there is more to do than can be done, not counting what is for afterwards: keys wait or many run.
+
+        Many at once do not run, but wait for an API server or a source of metrics that is late already.
+        """
+        return self._is_busy or any(self._ready[lane] for lane in Lane if lane is not Lane.AFTER)
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._busy_at is not None and self._ahead >= self._busy_at
 
     @property
     def lateness(self) -> float:
@@ -155,11 +168,14 @@ class WorkQueue:
 
     def _take(self, lanes: tuple[Lane, ...]) -> Key | None:
         for lane in lanes:
+            if lane is Lane.AFTER and lane is not lanes[0] and self._is_busy:
+                continue
             if found := self._ready[lane].take(partial(self._is_full, lane)):
                 key, group = found
                 self._running.add(key)
                 self._runs[key] = lane, group
                 self._run_by[lane, group] += 1
+                self._ahead += lane is not Lane.AFTER
                 del self._lanes[key]
                 return key
         return None

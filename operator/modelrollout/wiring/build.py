@@ -95,7 +95,11 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     sources = _sources(settings, metrics)
     stack.push_async_callback(sources.close)
     store = Store()
-    queue = WorkQueue(group_of=store.namespace_of, most=most_of_a_namespace(settings.workers))
+    queue = WorkQueue(
+        group_of=store.namespace_of,
+        most=most_of_a_namespace(settings.workers),
+        busy_at=max(1, settings.workers // 2),
+    )
     announcer = _announcer(settings, queue, metrics, stack)
     engine = _engine(
         settings,
