@@ -157,13 +157,16 @@ def requests_until_pass(bad: int, limit: float, log_threshold: float, dispersion
     phi = _parse_dispersion(dispersion)
     prior, _ = _log_priors(p, q)
 
-    def evidence(total: int) -> float:
-        return _log_tail(_PRIOR_BAD + bad / phi, _PRIOR_BAD * q / p + (total - bad) / phi, p, q) - prior
+    def evidence(total: int, log_integral: Callable[[float, float, float, float], float] = _log_tail) -> float:
+        return log_integral(_PRIOR_BAD + bad / phi, _PRIOR_BAD * q / p + (total - bad) / phi, p, q) - prior
 
-    low = math.floor(bad / p)
+    low, stride = math.floor(bad / p), math.ceil((1 + math.sqrt(bad)) * phi / p)
     if evidence(low) >= log_threshold:
-        low = bad
-    return _first_at(evidence, log_threshold, low, math.ceil((1 + math.sqrt(bad)) * phi / p))
+        return _first_at(evidence, log_threshold, bad, stride)
+    # The whole is a little more than the tail and costs a tenth: with fewer than it takes the tail is not there either.
+    if (nearly := _first_at(lambda total: evidence(total, _log_whole), log_threshold, low, stride)) > low:
+        low, stride = nearly, math.ceil(phi / p)
+    return _first_at(evidence, log_threshold, low, stride)
 
 
 def _first_at(rising: Callable[[int], float], level: float, low: int, stride: int) -> int:
