@@ -90,6 +90,17 @@ async def test_more_events_than_can_wait_are_logged_and_not_kept(monkeypatch):
     assert [log["reason"] for log in logs if log["event"] == "event not posted"] == ["C"]
 
 
+async def test_a_namespace_that_fills_its_part_leaves_room_for_the_others(monkeypatch):
+    monkeypatch.setattr(module, "MOST_OF_A_NAMESPACE", 2)
+    outbox = Outbox(Cluster(), lambda: False)
+
+    with structlog.testing.capture_logs() as logs:
+        outbox.tell(about("loud"), [event("A"), event("B"), event("C")])
+        outbox.tell(about("quiet"), [event("D")])
+
+    assert [log["reason"] for log in logs if log["event"] == "event not posted"] == ["C"]
+
+
 async def test_what_waits_at_the_end_has_a_second_to_go_out():
     cluster = Cluster(seconds=0.1)
     outbox = Outbox(cluster, lambda: False)

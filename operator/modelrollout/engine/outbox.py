@@ -16,14 +16,13 @@ from modelrollout.engine.ports import Announcer, Cluster, Conflict, Gone, Refuse
 
 log = structlog.get_logger(__name__)
 
-MOST_WAITING = 10_000
+MOST_WAITING, MOST_OF_A_NAMESPACE = 10_000, 5_000
 POSTED_AT_ONCE = 2
 LAST_WORDS = 1.0
 """Seconds that events which still wait at the end are given."""
 
 BREATH = 0.5
 """Seconds between two events while there is more urgent work than can be done."""
-
 
 BURST, EACH_SECOND = 100, 25
 """Events of one namespace that go out at once, and after them each second."""
@@ -47,9 +46,14 @@ class _Shares:
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
 
-    def put(self, item: _Waiting) -> None:
-        self._waiting.setdefault(item[0]["metadata"].get("namespace", ""), deque()).append(item)
+    def put(self, item: _Waiting) -> bool:
+        """Let it wait; return whether there is room for it."""
+        namespace = item[0]["metadata"].get("namespace", "")
+        if len(self) >= MOST_WAITING or len(self._waiting.get(namespace, ())) >= MOST_OF_A_NAMESPACE:
+            return False
+        self._waiting.setdefault(namespace, deque()).append(item)
         self._news.set()
+        return True
 
     async def get(self) -> _Waiting:
         """Return the next one, once there is one whose namespace has a share left."""
@@ -103,10 +107,8 @@ class Outbox:
             say(event.note, reason=event.reason)
             if self._announcer and event.notice:
                 self._announcer.announce(event.notice)
-            if len(self._waiting) < MOST_WAITING:
-                self._waiting.put((about, event))
-            else:
-                log.warning("event not posted", reason=event.reason, error=f"{MOST_WAITING} others wait already")
+            if not self._waiting.put((about, event)):
+                log.warning("event not posted", reason=event.reason, error="too many others wait already")
 
     async def run(self) -> None:
         """Post until cancelled; what waits then has a second to go out."""
