@@ -30,6 +30,10 @@ class Written(NamedTuple):
     def is_lease(self) -> bool:
         return "/leases" in self.path
 
+    @property
+    def is_event(self) -> bool:
+        return "/events" in self.path
+
 
 class ApiProxy:
     """A plain HTTP server on loopback, in a thread of its own, that passes everything on.
@@ -80,6 +84,13 @@ class ApiProxy:
     def accepted(self) -> list[Written]:
         """The writes of anything but the Lease that the API server took."""
         return [one for one in list(self.writes) if one.is_accepted and not one.is_lease]
+
+    def changes(self) -> list[Written]:
+        """Those of them that moved something.
+
+        An event has no guard: one that was under way arrives however late, and says what happened when it was sent.
+        """
+        return [one for one in self.accepted() if not one.is_event]
 
     async def _run(self) -> None:
         self._end = asyncio.Event()
