@@ -6,7 +6,7 @@ from typing import Any
 
 from modelrollout.core.evidence import Answer, NoData, Question, Unknown
 
-from tests.engine.stage import Stage
+from tests.engine.stage import STAGES, Stage
 from tests.support.fake_api import ROLLOUTS, Call
 
 NEIGHBOURS = 40
@@ -46,7 +46,11 @@ class Street(Stage):
         """Ask for a rollback of each of them."""
         for name in self.neighbours:
             self.api.edit(ROLLOUTS, "hostile", name, {"status": {"control": {"rollback": {}}}}, status=True)
-        self._news_of = set(self.neighbours)
+        self.hear_of(*self.neighbours)
+
+    def hear_of(self, *names: str) -> None:
+        """Let the watches tell of these neighbours."""
+        self._news_of |= set(names)
         self.deliver()
 
     def _after(self, call: Call) -> None:
@@ -114,3 +118,24 @@ async def test_rollbacks_that_the_router_does_not_answer_delay_none_of_another_n
 
     assert stalled
     assert asyncio.get_running_loop().time() - began < 1
+
+
+async def test_a_rollback_is_over_soon_though_its_whole_namespace_waits_for_metrics():
+    street = Street(NEIGHBOURS)
+    name, patch = street.neighbours[0], street.api.patch
+    street.api.edit(ROLLOUTS, "hostile", name, {"spec": {"stages": STAGES[1:]}})
+
+    async def late_patch(*arguments: Any) -> dict[str, Any]:
+        done = await patch(*arguments)
+        await asyncio.sleep(0.1)  # The watch tells of it before the answer is here.
+        return done
+
+    async with street.engine(WORKERS):
+        await asyncio.sleep(60)
+        street.api.patch = late_patch
+        began = asyncio.get_running_loop().time()
+        street.api.edit(ROLLOUTS, "hostile", name, {"status": {"control": {"rollback": {}}}}, status=True)
+        street.hear_of(name)
+        await street.until(lambda: street.api.object(ROLLOUTS, "hostile", name)["status"]["phase"] == "RolledBack")
+
+    assert asyncio.get_running_loop().time() - began < 1  # A look of theirs takes five seconds, and there are forty.

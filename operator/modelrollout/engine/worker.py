@@ -112,7 +112,9 @@ class Engine:
         """Take note that a Service or routing object of such a namespace and name has changed."""
         for name in names if self._is_working else ():
             for key in self._store.concerned(*name):
-                self._queue.add(key, Lane.AFTER if self._memory.is_back(key) else Lane.NORMAL)
+                # Our own write of a rollback is told of, too: what ends it must not wait behind metrics that hang.
+                urgent = is_urgent(self._store.get(key).rollout)
+                self._queue.add(key, Lane.AFTER if self._memory.is_back(key) else _lane(urgent=urgent))
 
     async def run(self, workers: int, complete: asyncio.Event) -> None:
         """Work until cancelled. Some workers serve rollbacks only, so that slow metrics never occupy all of them.
@@ -244,6 +246,7 @@ class Engine:
                 decision = await self._accounts.allow(case, decision, notes, now)
                 stored = self._store.newest(stored)
             route = await self._applier.apply(stored, decision)
+        notes.given_back = _guard_if_back(decision, route)  # Before anything waits: the watch tells of it any moment.
         if goes_back(decision.verb):  # Nothing may keep it waiting: it is written down afterwards.
             await self._accounts.fill_in(case, notes, now, self._store.get(key).rollout)
         if decision.status.held != rollout.status.held:
@@ -252,7 +255,6 @@ class Engine:
             self._outbox.tell(stored.head, (recalled_event(rollout, now),))
         self._telemetry.decided(rollout.status, decision.status)
         notes.note_write(decision.write, seen.route, now)
-        notes.given_back = _guard_if_back(decision, route)
         self._plan_next(key, decision)
 
     def _turn_to_write(self, rollout: Rollout, decision: Decision, notes: Notes) -> AbstractAsyncContextManager[None]:
