@@ -126,7 +126,7 @@ async def test_a_rollback_is_over_soon_though_its_whole_namespace_waits_for_metr
     street.api.edit(ROLLOUTS, "hostile", name, {"spec": {"stages": STAGES[1:]}})
 
     async def late_patch(*arguments: Any) -> dict[str, Any]:
-        done = await patch(*arguments)
+        done: dict[str, Any] = await patch(*arguments)
         await asyncio.sleep(0.1)  # The watch tells of it before the answer is here.
         return done
 
