@@ -198,12 +198,16 @@ async def test_an_object_that_turns_out_to_be_gone_is_forgotten(
     assert world.object("httproutes", "models", "fraud") is None
 
 
+async def find_none(kubernetes: Kubernetes, resource: str = "httproutes") -> None:
+    with pytest.raises(Gone):
+        await kubernetes.read(resource, "models", "fraud")
+
+
 async def test_what_is_not_there_is_asked_for_once(kubernetes: Kubernetes, script: Script) -> None:
     script.answer(404)
 
     for _ in range(3):
-        with pytest.raises(Gone):
-            await kubernetes.read("httproutes", "models", "fraud")
+        await find_none(kubernetes)
 
     assert len(script.asked) == 1
 
@@ -218,8 +222,7 @@ async def test_what_is_not_there_is_asked_for_again_where_a_watch_has_spoken_mea
         return web.json_response({"message": "not found"}, status=404)
 
     script.reply = reply
-    with pytest.raises(Gone):
-        await kubernetes.read("httproutes", "models", "fraud")
+    await find_none(kubernetes)
     script.reply = lambda _: web.json_response(ROUTE)
 
     assert await kubernetes.read("httproutes", "models", "fraud")
@@ -229,8 +232,7 @@ async def test_what_was_not_there_is_read_once_a_watch_tells_of_it(
     kubernetes: Kubernetes, script: Script, world: World
 ) -> None:
     script.answer(404)
-    with pytest.raises(Gone):
-        await kubernetes.read("httproutes", "models", "fraud")
+    await find_none(kubernetes)
 
     world.put("httproutes", ROUTE)
 
@@ -240,8 +242,7 @@ async def test_what_was_not_there_is_read_once_a_watch_tells_of_it(
 
 async def test_what_cannot_be_created_as_it_is_there_is_asked_for_again(kubernetes: Kubernetes, script: Script) -> None:
     script.answer(404)
-    with pytest.raises(Gone):
-        await kubernetes.read("httproutes", "models", "fraud")
+    await find_none(kubernetes)
     script.answer(409)
     with pytest.raises(Conflict):
         await kubernetes.create("httproutes", "models", ROUTE)
@@ -254,12 +255,10 @@ async def test_a_complete_list_has_what_was_not_there_asked_for_again(
     kubernetes: Kubernetes, script: Script, world: World
 ) -> None:
     script.answer(404)
-    with pytest.raises(Gone):
-        await kubernetes.read("httproutes", "models", "fraud")
+    await find_none(kubernetes)
 
     world.replace("httproutes", [], 9)
-    with pytest.raises(Gone):
-        await kubernetes.read("httproutes", "models", "fraud")
+    await find_none(kubernetes)
 
     assert len(script.asked) == 2
 
@@ -268,8 +267,7 @@ async def test_what_is_not_watched_is_asked_for_each_time(kubernetes: Kubernetes
     script.answer(404)
 
     for _ in range(2):
-        with pytest.raises(Gone):
-            await kubernetes.read("grpcroutes", "models", "fraud")
+        await find_none(kubernetes, "grpcroutes")
 
     assert len(script.asked) == 2
 

@@ -156,6 +156,9 @@ def test_a_bound_met_exactly_is_met() -> None:
 
 
 @example(bad=0, limit=0.02, threshold=TWENTY_TO_ONE, dispersion=1.0)
+@example(bad=5, limit=0.02, threshold=TWENTY_TO_ONE, dispersion=1.0)
+@example(bad=8, limit=0.02, threshold=TWENTY_TO_ONE, dispersion=1.0)
+@example(bad=0, limit=0.01, threshold=TWENTY_TO_ONE, dispersion=1.0)
 @example(bad=1000, limit=0.001, threshold=TWENTY_TO_ONE, dispersion=1.0)
 @example(bad=3, limit=0.9, threshold=TWENTY_TO_ONE, dispersion=1.0)
 @example(bad=10**6, limit=1e-8, threshold=1000.0, dispersion=1.0)

@@ -410,7 +410,8 @@ class TestBehind:
 
         assert not queue.is_behind
 
-    async def test_while_many_keys_run_what_is_for_afterwards_is_left_to_those_who_take_nothing_else(self):
+    async def wait_behind_a_busy_one(self) -> tuple[WorkQueue, asyncio.Future[str]]:
+        """Return a queue as busy as can be, with one key for afterwards, and somebody who would take any."""
         queue = WorkQueue(busy_at=1)
         queue.add("urgent")
         queue.add("later", Lane.AFTER)
@@ -418,17 +419,16 @@ class TestBehind:
         waiting = asyncio.ensure_future(queue.get())
         await asyncio.sleep(0)
         assert not waiting.done()
+        return queue, waiting
+
+    async def test_while_many_keys_run_what_is_for_afterwards_is_left_to_those_who_take_nothing_else(self):
+        queue, waiting = await self.wait_behind_a_busy_one()
 
         assert await queue.get(AFTERWARDS_ONLY) == "later"
         waiting.cancel()
 
     async def test_what_is_for_afterwards_is_anybodys_again_once_few_run(self):
-        queue = WorkQueue(busy_at=1)
-        queue.add("urgent")
-        queue.add("later", Lane.AFTER)
-        assert await queue.get() == "urgent"
-        waiting = asyncio.ensure_future(queue.get())
-        await asyncio.sleep(0)
+        queue, waiting = await self.wait_behind_a_busy_one()
 
         queue.done("urgent")
 

@@ -54,8 +54,6 @@ class WorkQueue:
         self._group_of = group_of
         self._most = dict(most or {})
         self._busy_at = busy_at
-        self._ahead = 0
-        """How many keys run out of the lanes that are not for afterwards."""
         self._ready: dict[Lane, _Turns] = {lane: _Turns() for lane in Lane}
         self._runs: dict[Key, tuple[Lane, str]] = {}
         self._run_by: Counter[tuple[Lane, str]] = Counter()
@@ -132,7 +130,6 @@ class WorkQueue:
         self._running.discard(key)
         if run := self._runs.pop(key, None):
             self._run_by[run] -= 1
-            self._ahead -= run[0] is not Lane.AFTER
             if not self._run_by[run]:
                 del self._run_by[run]
             self._wake()  # A getter may wait for this group to be below its limit.
@@ -158,7 +155,9 @@ class WorkQueue:
 
     @property
     def _is_busy(self) -> bool:
-        return self._busy_at is not None and self._ahead >= self._busy_at
+        return self._busy_at is not None and self._busy_at <= sum(
+            lane is not Lane.AFTER for lane, _ in self._runs.values()
+        )
 
     @property
     def lateness(self) -> float:
@@ -168,14 +167,13 @@ class WorkQueue:
 
     def _take(self, lanes: tuple[Lane, ...]) -> Key | None:
         for lane in lanes:
-            if lane is Lane.AFTER and lane is not lanes[0] and self._is_busy:
+            if lane is Lane.AFTER and lanes != AFTERWARDS_ONLY and self._is_busy:
                 continue
             if found := self._ready[lane].take(partial(self._is_full, lane)):
                 key, group = found
                 self._running.add(key)
                 self._runs[key] = lane, group
                 self._run_by[lane, group] += 1
-                self._ahead += lane is not Lane.AFTER
                 del self._lanes[key]
                 return key
         return None
